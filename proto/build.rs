@@ -8,7 +8,8 @@
 
 use std::{env, fs, path::PathBuf};
 
-const FILES: [&str; 8] = ["spec", "event", "record", "object", "command", "api", "agent", "local"];
+const FILES: [&str; 9] =
+    ["spec", "event", "record", "object", "command", "api", "agent", "local", "managers"];
 
 /// Variants that hold a whole spec or description. Behind a pointer, so that the small ones, which
 /// are nearly all that is ever said, are not moved about in 1.5 KB each.

@@ -441,6 +441,7 @@ impl Core {
                 }
             },
             Message::HeartbeatPeriod(period) => self.link.on_period(period.period_ns, now),
+            Message::Managers(_) => {}
             Message::Ack(ack) => work.outbox.acknowledge(ack.number),
             Message::Logs(order) => self.ready.push_back(AgentOutput::Logs(order)),
             Message::Cancel(cancel) => {

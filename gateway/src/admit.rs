@@ -71,6 +71,8 @@ pub enum MachineRequest {
         conditions: Vec<Condition>,
         /// The IP address that it connects from; empty where it comes through the local socket.
         address: String,
+        /// The node of the manager that holds the session.
+        manager: Id,
     },
     /// What is wrong with a node has changed during its session.
     Conditions {

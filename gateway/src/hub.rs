@@ -80,9 +80,9 @@ pub struct Hub {
 
 impl Hub {
     /// Starts the hub's task; it ends when all handles are gone.
-    pub fn start(drive: Drive) -> Hub {
+    pub fn start(drive: Drive, own: Id) -> Hub {
         let (inputs, receiver) = mpsc::channel(HUB_INPUTS_MAX);
-        let core = HubCore::new(&drive.newest().view);
+        let core = HubCore::new(own, &drive.newest().view);
         let shell = HubShell { drive, core, streams: BTreeMap::new() };
         tokio::spawn(shell.run(receiver));
         Hub { inputs }

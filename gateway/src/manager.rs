@@ -110,7 +110,7 @@ async fn serve(config: ManagerConfig, node: Id, drive: &drive::Drive, stop: &Can
         watch: watch.clone(),
     };
     let shown = keeper.start(stop.clone());
-    let hub = Hub::start(drive.clone());
+    let hub = Hub::start(drive.clone(), node);
     let limiter = connections::of_local_socket();
     let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(crate::pulls::Pulls::default()));
     let reads = Reads::live(drive.clone(), pulls.clone(), node, limiter.clone())

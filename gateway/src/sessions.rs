@@ -7,6 +7,7 @@
 mod assign;
 mod entry;
 mod join;
+mod managers;
 mod overdue;
 mod pace;
 mod parts;
@@ -29,8 +30,8 @@ use skep_projections::{Delta, NodeRow, View};
 use skep_proto::{
     Id, Revision, Timestamp, defaults,
     v1::{
-        Condition, FromAgent, HeartbeatPeriod, Hello, NodeState, Report, ReportAck, TaskState,
-        ToAgent, Turned, TurnedCode, Welcome, from_agent, to_agent,
+        ClusterManagers, Condition, FromAgent, HeartbeatPeriod, Hello, NodeState, Report,
+        ReportAck, TaskState, ToAgent, Turned, TurnedCode, Welcome, from_agent, to_agent,
     },
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -83,6 +84,9 @@ pub struct Sessions {
     /// Streams of agents that wait for a certificate.
     joining: BTreeMap<Conn, join::Joining>,
     next_token: u64,
+    /// The node of the manager that this is.
+    own: Id,
+    managers: managers::KnownManagers,
     recent: Recent,
     tenure: Revision,
     /// Up to where commits were seen.
@@ -119,6 +123,8 @@ struct Session {
     outbound: Outbound,
     /// What the operator should know about the node that comes back; sent with the welcome.
     warnings: Vec<String>,
+    /// What the agent was last told of the managers.
+    managers: ClusterManagers,
 }
 
 impl Session {
@@ -136,8 +142,9 @@ enum PendingAnswer {
 }
 
 impl Sessions {
-    /// None yet. Changes from `view` on are remembered for agents that come back.
-    pub fn new(view: &View) -> Sessions {
+    /// None yet, of the manager with this node. Changes from `view` on are remembered for agents
+    /// that come back.
+    pub fn new(own: Id, view: &View) -> Sessions {
         Sessions {
             conns: BTreeMap::new(),
             by_node: BTreeMap::new(),
@@ -148,6 +155,8 @@ impl Sessions {
             waiting: BTreeMap::new(),
             joining: BTreeMap::new(),
             next_token: 1,
+            own,
+            managers: managers::KnownManagers::of(view),
             recent: Recent::from(view.position()),
             tenure: view.tenure().revision,
             committed: view.position().revision,
@@ -351,6 +360,7 @@ impl Sessions {
         };
         let first = assign::first(view, session, &self.recent);
         self.send(conn, to_agent::Message::Welcome(welcome));
+        self.tell_managers_to(conn, view);
         if let Some(first) = first {
             self.assign(conn, first);
         }
@@ -391,6 +401,7 @@ impl Sessions {
             self.node_changed(node);
         }
         self.leave_vanished(view, delta);
+        self.tell_managers(view, delta);
         self.committed = view.position().revision;
         self.keep_period(defaults::heartbeat_period_ns(&view.cluster().spec), now);
         if view.tenure().revision != self.tenure {

@@ -10,9 +10,9 @@ use skep_projections::{NodeRow, ServiceRow, TaskRow, View, task::TaskDetail};
 use skep_proto::{
     Revision, Timestamp, author, defaults,
     v1::{
-        Cluster, ManagerPort, Meta, Node, NodeCertificate, NodeStatus, Reconciler, Resources,
-        RolloutState, RolloutStatus, Service, ServiceSpec, ServiceStatus, Task, TaskSpec,
-        TaskState, TaskStatus,
+        Cluster, ManagerPort, ManagerStatus, Meta, Node, NodeCertificate, NodeState, NodeStatus,
+        Reconciler, Resources, RolloutState, RolloutStatus, Service, ServiceSpec, ServiceStatus,
+        Task, TaskSpec, TaskState, TaskStatus,
     },
 };
 use std::collections::BTreeSet;
@@ -29,7 +29,7 @@ pub fn cluster(view: &View) -> Cluster {
 }
 
 /// A node.
-pub fn node(row: &NodeRow) -> Node {
+pub fn node(view: &View, row: &NodeRow) -> Node {
     Node {
         id: row.id.to_bytes(),
         meta: Some(meta(row.version, row.created, row.updated_at)),
@@ -58,6 +58,12 @@ pub fn node(row: &NodeRow) -> Node {
         manager_port: row.port.as_deref().map(|port| ManagerPort {
             listen_address: port.listen.clone(),
             advertise_address: port.advertise.clone(),
+        }),
+        manager_status: row.manager.map(|manager| ManagerStatus {
+            raft_id: manager.raft_id,
+            membership: manager.membership as i32,
+            leader: view.tenure().manager == row.id,
+            reachable: row.state == NodeState::Ready,
         }),
     }
 }

@@ -30,7 +30,10 @@ use crate::{
 use misfit::ApplyResult;
 use skep_proto::{
     FEATURE_LEVEL, Id, Position, Revision, Timestamp, author, event,
-    v1::{Author, ConditionKind, DesireReason, NodeRole, NodeSpec, Record, TaskState, event::Kind},
+    v1::{
+        Author, ConditionKind, DesireReason, NodeRole, NodeSpec, RaftMembership, Record, TaskState,
+        event::Kind,
+    },
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -152,6 +155,8 @@ impl Step<'_> {
             Kind::NodeUpdated(e) => self.node_updated(e),
             Kind::NodeRemoved(e) => self.node_removed(e),
             Kind::PortOpened(e) => self.port_opened(e),
+            Kind::RaftIdAssigned(e) => self.raft_id_assigned(e),
+            Kind::MembershipObserved(e) => self.membership_observed(e),
             Kind::NodeDown(e) => self.node_down(e),
             Kind::NodeSilent(e) => self.node_silent(e),
             Kind::NodeConditionsObserved(e) => self.node_conditions_observed(e),
@@ -224,6 +229,10 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         Kind::StrayObserved(e) => state(e.state)?,
         Kind::JoinTokenRotated(e) => role(e.role)?,
         Kind::CertificateIssued(e) => role(e.role)?,
+        Kind::MembershipObserved(e) => {
+            let is_known = RaftMembership::try_from(e.membership).is_ok();
+            known("membership in raft", e.membership, is_known)?;
+        }
         Kind::NodeConditionsObserved(e) => {
             let is_known = |kind| ConditionKind::try_from(kind).is_ok();
             e.conditions
@@ -262,6 +271,7 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         | Kind::ObjectParked(_)
         | Kind::Checkpoint(_)
         | Kind::IncarnationBegun(_)
+        | Kind::RaftIdAssigned(_)
         | Kind::NodeJoined(_)
         | Kind::SessionOpened(_)
         | Kind::SessionClosed(_)

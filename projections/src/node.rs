@@ -4,7 +4,9 @@ use crate::{row_index, table::Row, trust::IssuedCertificate};
 use skep_proto::{
     Id, Revision, Timestamp,
     condition::{self, Effect},
-    v1::{Condition, NodeAvailability, NodeDescription, NodeSpec, NodeState},
+    v1::{
+        Condition, NodeAvailability, NodeDescription, NodeRole, NodeSpec, NodeState, RaftMembership,
+    },
 };
 use std::sync::Arc;
 
@@ -20,6 +22,15 @@ pub struct PortAddresses {
     pub listen: String,
     /// Where others are told to connect.
     pub advertise: String,
+}
+
+/// What a node is among the managers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ManagerNumber {
+    /// Its number in raft, which no other manager ever had.
+    pub raft_id: u64,
+    /// What it is there, as the leader has seen it last.
+    pub membership: RaftMembership,
 }
 
 /// One machine.
@@ -41,6 +52,10 @@ pub struct NodeRow {
     pub address: Arc<str>,
     /// Where other machines reach it, if it is a manager whose port is open.
     pub port: Option<Arc<PortAddresses>>,
+    /// What it is among the managers; none where it is a worker, or has no number yet.
+    pub manager: Option<ManagerNumber>,
+    /// The manager that holds its session; none where that is not known.
+    pub session_manager: Id,
     /// Its current session; 0 before the first.
     pub session: u64,
     /// Ready while its session is open; unknown at the start of a tenure.
@@ -109,6 +124,11 @@ impl NodeRow {
             && !self.silent
             && self.state == NodeState::Ready
             && self.spec.availability() == NodeAvailability::Active
+    }
+
+    /// Whether it is a manager, or is to become or was one: it counts among them.
+    pub fn is_among_managers(&self) -> bool {
+        !self.removed && (self.manager.is_some() || self.spec.desired_role() == NodeRole::Manager)
     }
 
     /// The name that people know it by.

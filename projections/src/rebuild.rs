@@ -98,7 +98,7 @@ impl View {
             Classes::restore(present.map(|(_, row)| (row.class, ClassKey::of(row))), free_classes)?;
         let (mut names, mut silent, mut ports, mut placeable) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (mut away, mut impaired) = (Vec::new(), Vec::new());
+        let (mut away, mut impaired, mut managers) = (Vec::new(), Vec::new(), Vec::new());
         for index in self.nodes.by_index().map(|(index, _)| index).collect::<Vec<_>>() {
             let sums = taken.get_mut(index.0 as usize).map(std::mem::take).unwrap_or_default();
             let row = self.nodes.get_mut(index)?;
@@ -110,6 +110,7 @@ impl View {
             placeable.extend(placeable_key(row, index));
             silent.extend(row.silent.then_some(index));
             impaired.extend(row.is_impaired().then_some(index));
+            managers.extend(row.is_among_managers().then_some(index));
             away.extend(away_key(row, index));
             if !row.removed {
                 names.push((row.hostname().to_lowercase().into(), index));
@@ -121,6 +122,7 @@ impl View {
         self.nodes_by_hostname = sorted(names).collect();
         self.silent = silent.into_iter().collect();
         self.impaired = impaired.into_iter().collect();
+        self.managers = managers.into_iter().collect();
         self.away = sorted(away).collect();
         self.nodes_by_port = sorted(ports).collect();
         self.placeable = sorted(placeable).collect();

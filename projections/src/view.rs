@@ -56,6 +56,10 @@ pub struct View {
     pub(crate) impaired: imbl::OrdSet<NodeIdx>,
     /// Nodes that are not ready: (state, since when, node).
     pub(crate) away: imbl::OrdSet<(i32, Timestamp, NodeIdx)>,
+    /// Nodes that are managers, or are to become or were ones.
+    pub(crate) managers: imbl::OrdSet<NodeIdx>,
+    /// The newest number that was given to a manager in raft.
+    pub(crate) newest_raft_id: u64,
     /// Services whose roll-out is under way.
     pub(crate) updating: imbl::OrdSet<ServiceIdx>,
     /// (protocol, port, node) of host ports taken by tasks that have not ended.
@@ -273,6 +277,16 @@ impl View {
     /// How many of them there are.
     pub fn impaired_count(&self) -> u32 {
         u32::try_from(self.impaired.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Nodes that are managers, and those that are to become or were ones.
+    pub fn managers(&self) -> impl Iterator<Item = (NodeIdx, &NodeRow)> {
+        self.managers.iter().filter_map(|index| Some((*index, self.nodes.get(*index)?)))
+    }
+
+    /// The newest number that was given to a manager in raft; 0 before the first.
+    pub fn newest_raft_id(&self) -> u64 {
+        self.newest_raft_id
     }
 
     /// Nodes whose agent has gone silent, until `liveness` has answered.

@@ -18,7 +18,7 @@ pub enum Voice {
 
 /// Every kind's name, in the order of the schema: the catalogue and the golden bytes are checked
 /// against it.
-pub const KINDS: [&str; 41] = [
+pub const KINDS: [&str; 43] = [
     "cluster_created",
     "cluster_updated",
     "node_updated",
@@ -48,6 +48,7 @@ pub const KINDS: [&str; 41] = [
     "checkpoint",
     "feature_level_raised",
     "incarnation_begun",
+    "raft_id_assigned",
     "node_joined",
     "session_opened",
     "session_closed",
@@ -60,6 +61,7 @@ pub const KINDS: [&str; 41] = [
     "node_secret_renewed",
     "authority_founded",
     "certificate_issued",
+    "membership_observed",
 ];
 
 /// An event as the envelope carries it.
@@ -99,6 +101,7 @@ pub fn name(kind: &Kind) -> &'static str {
         Kind::Checkpoint(_) => "checkpoint",
         Kind::FeatureLevelRaised(_) => "feature_level_raised",
         Kind::IncarnationBegun(_) => "incarnation_begun",
+        Kind::RaftIdAssigned(_) => "raft_id_assigned",
         Kind::NodeJoined(_) => "node_joined",
         Kind::SessionOpened(_) => "session_opened",
         Kind::SessionClosed(_) => "session_closed",
@@ -111,6 +114,7 @@ pub fn name(kind: &Kind) -> &'static str {
         Kind::NodeSecretRenewed(_) => "node_secret_renewed",
         Kind::AuthorityFounded(_) => "authority_founded",
         Kind::CertificateIssued(_) => "certificate_issued",
+        Kind::MembershipObserved(_) => "membership_observed",
     }
 }
 
@@ -145,7 +149,8 @@ pub fn voice(kind: &Kind) -> Voice {
         | Kind::ObjectParked(_)
         | Kind::Checkpoint(_)
         | Kind::FeatureLevelRaised(_)
-        | Kind::IncarnationBegun(_) => Voice::Decision,
+        | Kind::IncarnationBegun(_)
+        | Kind::RaftIdAssigned(_) => Voice::Decision,
         Kind::NodeJoined(_)
         | Kind::SessionOpened(_)
         | Kind::SessionClosed(_)
@@ -157,7 +162,8 @@ pub fn voice(kind: &Kind) -> Voice {
         | Kind::NodeConditionsObserved(_)
         | Kind::NodeSecretRenewed(_)
         | Kind::AuthorityFounded(_)
-        | Kind::CertificateIssued(_) => Voice::Observation,
+        | Kind::CertificateIssued(_)
+        | Kind::MembershipObserved(_) => Voice::Observation,
     }
 }
 
@@ -194,6 +200,8 @@ pub fn objects(kind: &Kind) -> impl Iterator<Item = Id> {
         Kind::NodeConditionsObserved(e) => (Some(&e.node_id), None),
         Kind::NodeSecretRenewed(e) => (Some(&e.node_id), None),
         Kind::CertificateIssued(e) => (Some(&e.node_id), None),
+        Kind::RaftIdAssigned(e) => (Some(&e.node_id), None),
+        Kind::MembershipObserved(e) => (Some(&e.node_id), None),
         Kind::TaskObserved(e) => (Some(&e.task_id), None),
         Kind::StrayObserved(e) => (Some(&e.task_id), Some(&e.node_id)),
         Kind::StrayDisowned(e) => (Some(&e.task_id), Some(&e.node_id)),
@@ -254,7 +262,9 @@ pub fn given_name(kind: &Kind) -> Option<&str> {
         | Kind::JoinTokenRotated(_)
         | Kind::PortOpened(_)
         | Kind::AuthorityFounded(_)
-        | Kind::CertificateIssued(_) => None,
+        | Kind::CertificateIssued(_)
+        | Kind::RaftIdAssigned(_)
+        | Kind::MembershipObserved(_) => None,
     };
     name.filter(|name| !name.is_empty())
 }
@@ -307,7 +317,9 @@ pub fn holds_free_text(kind: &Kind) -> bool {
         | Kind::JoinTokenRotated(_)
         | Kind::PortOpened(_)
         | Kind::AuthorityFounded(_)
-        | Kind::CertificateIssued(_) => false,
+        | Kind::CertificateIssued(_)
+        | Kind::RaftIdAssigned(_)
+        | Kind::MembershipObserved(_) => false,
     }
 }
 

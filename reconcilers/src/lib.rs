@@ -15,6 +15,7 @@ pub mod placement;
 pub mod plan;
 pub mod replicas;
 pub mod restart;
+pub mod roles;
 pub mod rollout;
 pub mod succession;
 
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Box<dyn Reconciler + Send + Sync>> {
     // tasks are there.
     vec![
         Box::new(liveness::Liveness),
+        Box::new(roles::Roles),
         Box::new(fitness::Fitness),
         Box::new(restart::Restarts),
         Box::new(replicas::Replicas),

@@ -39,6 +39,7 @@ pub(crate) fn node(n: u128, hostname: &str, state: NodeState, role: NodeRole) ->
     Node {
         certificate: None,
         manager_port: None,
+        manager_status: None,
         id: id(n),
         meta: meta(n as u64),
         spec: Some(NodeSpec {

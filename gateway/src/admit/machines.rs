@@ -8,7 +8,7 @@ use super::{
 };
 use skep_projections::{NodeRow, TaskRow, View};
 use skep_proto::{
-    Id, REMOVAL_LEVEL, Revision,
+    Id, MANAGERS_LEVEL, REMOVAL_LEVEL, Revision,
     task_state::EndedBy,
     v1::{
         Condition, ConditionKind, EndCause, NodeConditionsObserved, NodeDescription, NodeSilent,
@@ -25,10 +25,12 @@ pub(super) fn admit(view: &View, machine: &MachineRequest) -> Result<Admitted, R
         MachineRequest::FoundAuthority { root_certificate, salts } => {
             certificates::found_authority(view, root_certificate, salts)
         }
-        MachineRequest::Open { node, session, description, conditions, address } => {
+        MachineRequest::Open { node, session, description, conditions, address, manager } => {
             // Below that level records name no addresses.
             let address = if view.level() < REMOVAL_LEVEL { "" } else { address };
-            open(known(view, *node)?, *session, description, conditions, address)
+            let manager = if view.level() < MANAGERS_LEVEL { Id::NONE } else { *manager };
+            let row = known(view, *node)?;
+            open(row, *session, description, conditions, (address, manager))
         }
         MachineRequest::Conditions { node, session, conditions } => {
             let row = known(view, *node)?;
@@ -58,7 +60,7 @@ fn open(
     session: u64,
     description: &NodeDescription,
     conditions: &[Condition],
-    address: &str,
+    (address, manager): (&str, Id),
 ) -> Result<Admitted, Refusal> {
     within_bound(description)?;
     let description = (*description != *row.description).then(|| description.clone());
@@ -70,7 +72,9 @@ fn open(
         let former_hostname = if is_renamed { row.hostname().to_owned() } else { String::new() };
         let node_id = row.id.to_bytes();
         let address = address.to_owned();
-        let opened = SessionOpened { node_id, session, description, former_hostname, address };
+        let manager_id = manager.to_bytes();
+        let opened =
+            SessionOpened { node_id, session, description, former_hostname, address, manager_id };
         admitted.events.push((Revision::ZERO, Kind::SessionOpened(Box::new(opened))));
     }
     // In the same entry, so that a node without its engine is never taken for a sound one in
@@ -218,10 +222,11 @@ mod tests {
     fn a_session_that_is_open_already_is_no_news() {
         let view = World::of("node n1").view;
         let row = view.nodes().by_id(id("node", "n1")).expect("it has joined").1;
-        let again = open(row, row.session, &row.description, &[], "").expect("it may open");
+        let again =
+            open(row, row.session, &row.description, &[], ("", Id::NONE)).expect("it may open");
         assert_eq!(again.events, []);
         assert_eq!(
-            open(row, row.session + 1, &row.description, &[], "")
+            open(row, row.session + 1, &row.description, &[], ("", Id::NONE))
                 .expect("it may open")
                 .events
                 .len(),

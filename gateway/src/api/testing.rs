@@ -96,7 +96,7 @@ impl LiveCluster {
         let (door, opener, network) = door::Door::new(watch.clone());
         let port = self.port.subscribe();
         tokio::spawn(opener.keep(move || *port.borrow()));
-        let hub = Hub::start(self.drive.clone());
+        let hub = Hub::start(self.drive.clone(), Id(1));
         let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(Pulls::default()));
         let enrolment =
             api::enrol::Enrolment::new(self.drive.clone(), authority.clone(), watch.clone(), Id(1));

@@ -45,6 +45,8 @@ pub fn notable(record: &Record) -> bool {
         | Kind::JoinTokenRotated(_)
         | Kind::PortOpened(_)
         | Kind::CertificateIssued(_)
+        | Kind::RaftIdAssigned(_)
+        | Kind::MembershipObserved(_)
         | Kind::TenureBegun(_)
         | Kind::StrayObserved(_)
         | Kind::StrayDisowned(_)

@@ -76,6 +76,8 @@ pub fn line(record: &Record, names: &mut dyn ObjectNames) -> String {
         }
         Kind::AuthorityFounded(_) => "the cluster has a certificate authority".to_owned(),
         Kind::PortOpened(e) => machines::port_opened(e, &name(&e.node_id)),
+        Kind::RaftIdAssigned(e) => machines::numbered(e, &name(&e.node_id)),
+        Kind::MembershipObserved(e) => machines::membership(e, &name(&e.node_id)),
         Kind::JoinTokenRotated(e) => machines::token_rotated(e),
         Kind::CertificateIssued(e) => machines::certified(e, &name(&e.node_id)),
         Kind::NodeConditionsObserved(e) => machines::conditions(e, &name(&e.node_id)),

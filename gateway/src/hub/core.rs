@@ -53,10 +53,11 @@ pub struct HubCore<C> {
 }
 
 impl<C> HubCore<C> {
-    /// No stream yet. Changes from `view` on are remembered for agents that come back.
-    pub fn new(view: &View) -> HubCore<C> {
+    /// No stream yet, at the manager with this node. Changes from `view` on are remembered for
+    /// agents that come back.
+    pub fn new(own: Id, view: &View) -> HubCore<C> {
         HubCore {
-            sessions: Sessions::new(view),
+            sessions: Sessions::new(own, view),
             streams: BTreeSet::new(),
             outputs: VecDeque::new(),
         }

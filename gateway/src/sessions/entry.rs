@@ -14,7 +14,7 @@ use skep_proto::{
     Id, Lineage, Revision, Timestamp,
     constraint::{Constraint, Key},
     defaults,
-    v1::{Hello, NodeSpec, Turned, TurnedCode},
+    v1::{ClusterManagers, Hello, NodeSpec, Turned, TurnedCode},
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -78,6 +78,7 @@ impl Sessions {
             told: BTreeMap::new(),
             outbound: Outbound::default(),
             warnings,
+            managers: ClusterManagers::default(),
         };
         self.beats.insert((session.silence_at, conn));
         self.by_node.insert(node, conn);
@@ -124,6 +125,7 @@ impl Sessions {
             description: session.hello.description.clone().unwrap_or_default().into(),
             conditions: session.hello.conditions.clone(),
             address: session.address.clone(),
+            manager: self.own,
         };
         self.ask(session.node, machine, PendingAnswer::Opened(conn));
     }

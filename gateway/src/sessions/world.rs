@@ -65,7 +65,7 @@ impl SessionsWorld {
                 Some(_) | None => drop(cluster.tell(statement)),
             }
         }
-        let sessions = Sessions::new(&cluster.view);
+        let sessions = Sessions::new(Id::NONE, &cluster.view);
         SessionsWorld {
             cluster,
             sessions,
@@ -316,6 +316,11 @@ impl SessionsWorld {
             v1::to_agent::Message::Ack(ack) => format!("ack {}", ack.number),
             v1::to_agent::Message::HeartbeatPeriod(period) => {
                 format!("period {}", period.period_ns / 1_000_000)
+            }
+            v1::to_agent::Message::Managers(told) => {
+                let addresses = told.managers.iter().map(|manager| manager.address.as_str());
+                let addresses = addresses.collect::<Vec<_>>().join(" ");
+                format!("managers [{addresses}] number {}", told.raft_id)
             }
             v1::to_agent::Message::Logs(_) | v1::to_agent::Message::Cancel(_) => {
                 panic!("not the sessions' business")

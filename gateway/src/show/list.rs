@@ -29,7 +29,7 @@ pub fn nodes(view: &View, request: &ListRequest) -> Result<Vec<Node>, Refusal> {
     if request.objects.is_empty() {
         rows.sort_by_cached_key(|row| (natural(row.hostname()), row.id));
     }
-    Ok(rows.into_iter().map(show::node).collect())
+    Ok(rows.into_iter().map(|row| show::node(view, row)).collect())
 }
 
 /// The services that are asked for.

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     classes::{ClassKey, DescriptionChange, NO_CLASS},
     digest::{NodePart, TaskPart},
-    node::{NodeIdx, NodeRow, PortAddresses},
+    node::{ManagerNumber, NodeIdx, NodeRow, PortAddresses},
     view::{View, lower_case},
 };
 use skep_proto::{Id, REMOVAL_LEVEL, Timestamp, v1};
@@ -47,6 +47,7 @@ impl View {
         let renamed = renamed.map(|said| (said, lower_case(row.hostname())));
         self.move_placeable(before, after);
         self.move_impaired(index);
+        self.move_manager(index);
         if moved {
             self.classes.leave(class);
         }
@@ -83,6 +84,8 @@ impl Step<'_> {
             certificate: None,
             address: "".into(),
             port: None,
+            manager: None,
+            session_manager: Id::NONE,
             session: 0,
             state: v1::NodeState::Unknown,
             state_at: moment.1,
@@ -112,6 +115,7 @@ impl Step<'_> {
         let index = self.view.nodes.insert(row).ok_or(Misfit::Full(ObjectKind::Node))?;
         let away = self.view.nodes.get(index).and_then(|row| away_key(row, index));
         self.view.move_away(None, away);
+        self.view.move_manager(index);
         self.view.nodes_by_hostname.insert((name, index));
         self.changed(Changed::Node(index))
     }
@@ -145,6 +149,7 @@ impl Step<'_> {
         let open = |row: &mut NodeRow| {
             (row.session, row.silent, row.last_revision) = (e.session, false, revision);
             row.address = e.address.as_str().into();
+            row.session_manager = Id::from_bytes(&e.manager_id);
             row.set_state(v1::NodeState::Ready, at, "");
         };
         match e.description.clone() {
@@ -304,6 +309,42 @@ impl Step<'_> {
         self.changed(Changed::Node(index))
     }
 
+    /// The number is the next one, so none is given twice.
+    pub(super) fn raft_id_assigned(&mut self, e: &v1::RaftIdAssigned) -> ApplyResult {
+        let (index, row) = self.view.present_node(&e.node_id)?;
+        if row.manager.is_some() {
+            return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
+        }
+        if e.raft_id != self.view.newest_raft_id + 1 {
+            return Err(Misfit::Field("raft_id"));
+        }
+        self.view.count_raft_id();
+        let membership = v1::RaftMembership::None;
+        let manager = Some(ManagerNumber { raft_id: e.raft_id, membership });
+        self.set_manager(index, manager)
+    }
+
+    /// One that is no member any more gives its number up.
+    pub(super) fn membership_observed(&mut self, e: &v1::MembershipObserved) -> ApplyResult {
+        let (index, row) = self.view.present_node(&e.node_id)?;
+        let known = row.manager.filter(|known| known.raft_id == e.raft_id);
+        let known = known.ok_or(Misfit::Field("raft_id"))?;
+        if known.membership == e.membership() && e.membership() != v1::RaftMembership::None {
+            return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
+        }
+        let manager = ManagerNumber { membership: e.membership(), ..known };
+        let is_member = manager.membership != v1::RaftMembership::None;
+        self.set_manager(index, is_member.then_some(manager))
+    }
+
+    fn set_manager(&mut self, index: NodeIdx, manager: Option<ManagerNumber>) -> ApplyResult {
+        let (revision, _) = self.moment();
+        self.view.edit_node(index, &[NodePart::Marks, NodePart::Management], |row| {
+            (row.manager, row.last_revision) = (manager, revision);
+        });
+        self.changed(Changed::Node(index))
+    }
+
     /// The node, if this is its current session.
     fn current(&self, node: &[u8], session: u64) -> Result<NodeIdx, Misfit> {
         let (index, row) = self.view.present_node(node)?;
@@ -324,4 +365,5 @@ impl NodeRow {
 /// What a change of session or state touches.
 pub(super) const STATUS: [NodePart; 2] = [NodePart::Status, NodePart::Marks];
 /// The same where a session begins.
-const OPENED: [NodePart; 3] = [NodePart::Status, NodePart::Marks, NodePart::Reach];
+const OPENED: [NodePart; 4] =
+    [NodePart::Status, NodePart::Marks, NodePart::Reach, NodePart::Management];

@@ -7,7 +7,7 @@
 use super::{Step, misfit::ApplyResult};
 use crate::{
     count::CountChange,
-    digest::{NodePart, ServicePart, TaskPart},
+    digest::{NodePart, ServicePart, TaskPart, parts},
     node::{NodeIdx, NodeRow},
     service::{ServiceIdx, ServiceRow},
     task::{TaskIdx, TaskRow},
@@ -252,6 +252,7 @@ impl View {
             };
         }
         self.move_away(away, is_away);
+        self.move_manager(index);
     }
 
     /// Moves a node in the index of placeable ones.
@@ -292,6 +293,26 @@ impl View {
         } else {
             self.impaired.remove(&index);
         }
+    }
+
+    /// Puts a node into the index of managers, or takes it out.
+    pub(super) fn move_manager(&mut self, index: NodeIdx) {
+        let is_among = self.nodes.get(index).is_some_and(NodeRow::is_among_managers);
+        if is_among == self.managers.contains(&index) {
+            return;
+        }
+        if is_among {
+            self.managers.insert(index);
+        } else {
+            self.managers.remove(&index);
+        }
+    }
+
+    /// Counts a number of raft that was given.
+    pub(super) fn count_raft_id(&mut self) {
+        self.digest.take(parts::newest_raft_id(self.newest_raft_id));
+        self.newest_raft_id += 1;
+        self.digest.put(parts::newest_raft_id(self.newest_raft_id));
     }
 
     /// Moves a node in the index of those that are not ready.

@@ -210,10 +210,12 @@ pub(crate) enum NodePart {
     Certificate,
     /// Where it is reached.
     Reach,
+    /// What it is among the managers, and which of them holds its session.
+    Management,
 }
 
 impl NodePart {
-    pub(crate) const ALL: [NodePart; 7] = [
+    pub(crate) const ALL: [NodePart; 8] = [
         NodePart::Wanted,
         NodePart::Said,
         NodePart::Status,
@@ -221,6 +223,7 @@ impl NodePart {
         NodePart::Conditions,
         NodePart::Certificate,
         NodePart::Reach,
+        NodePart::Management,
     ];
 
     /// What is in the sum for this part; a node's spec was hashed when it came.
@@ -232,7 +235,8 @@ impl NodePart {
             | NodePart::Marks
             | NodePart::Conditions
             | NodePart::Certificate
-            | NodePart::Reach => self.hash(node),
+            | NodePart::Reach
+            | NodePart::Management => self.hash(node),
         }
     }
 
@@ -274,6 +278,14 @@ impl NodePart {
                 let port = node.port.as_deref();
                 fields.text(port.map_or("", |port| &port.listen));
                 fields.text(port.map_or("", |port| &port.advertise));
+            }
+            NodePart::Management if node.manager.is_none() && node.session_manager.is_none() => {
+                return 0;
+            }
+            NodePart::Management => {
+                fields.word(node.manager.map_or(0, |manager| manager.raft_id));
+                fields.word(node.manager.map_or(0, |manager| manager.membership as u64));
+                fields.id(node.session_manager);
             }
         }
         fields.hash()
@@ -412,6 +424,11 @@ pub(crate) fn forgotten_stamps(given: Revision) -> u128 {
 pub(crate) fn removed_node(node: Id, until: Timestamp) -> u128 {
     let (high, low) = halves(node);
     hash_words([59, high, low, until.0])
+}
+
+/// The newest number that was given in raft; nothing before the first.
+pub(crate) fn newest_raft_id(raft_id: u64) -> u128 {
+    if raft_id == 0 { 0 } else { hash_words([60, raft_id]) }
 }
 
 /// The cluster's authority; nothing before it is founded.

@@ -18,6 +18,7 @@ impl View {
             ("service load", self.service_load == anew.service_load),
             ("placeable nodes", self.placeable == anew.placeable),
             ("impaired nodes", self.impaired == anew.impaired),
+            ("managers", self.managers == anew.managers),
             ("silent nodes", self.silent == anew.silent),
             ("nodes that are away", self.away == anew.away),
             ("roll-outs under way", self.updating == anew.updating),

@@ -5,6 +5,7 @@ use crate::{
     NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskIdx, TaskRow, View,
     cluster::{ClusterRow, Tenure},
     digest::NodePart,
+    node::ManagerNumber,
     service::{Rollout, SpecVersion},
     stamps::{DoneCommand, SavedDone, SavedUse, Stamps},
     task::TaskDetail,
@@ -77,6 +78,7 @@ impl schema::Head {
             lineage: view.lineage.0,
             forgotten_stamps: view.stamps.forgotten().0,
             removed_nodes: view.removed_nodes.len() as u64,
+            newest_raft_id: view.newest_raft_id,
         }
     }
 
@@ -90,6 +92,7 @@ impl schema::Head {
             at: Timestamp(self.at),
             level: self.level,
             lineage: Lineage(self.lineage),
+            newest_raft_id: self.newest_raft_id,
             set_aside: self.set_aside,
             cluster: ClusterRow {
                 id: cluster.id.into(),
@@ -135,6 +138,8 @@ impl schema::SavedNode {
             certificate: row.certificate.as_deref().map(schema::SavedCertificate::from),
             address: row.address.to_string(),
             port: row.port.as_deref().map(schema::SavedPort::from),
+            manager: row.manager.map(schema::SavedManager::from),
+            session_manager: (!row.session_manager.is_none()).then(|| row.session_manager.into()),
         }
     }
 
@@ -148,6 +153,8 @@ impl schema::SavedNode {
             certificate: self.certificate.map(|saved| Arc::new(saved.into())),
             address: self.address.into(),
             port: self.port.map(|saved| Arc::new(saved.into())),
+            manager: self.manager.map(ManagerNumber::from),
+            session_manager: self.session_manager.map(Id::from).unwrap_or_default(),
             session: self.session,
             state_at: Timestamp(self.state_at),
             state_message: self.state_message.into(),

@@ -56,6 +56,8 @@ pub(super) struct Head {
     pub(super) forgotten_stamps: u64,
     #[prost(uint64, tag = "22")]
     pub(super) removed_nodes: u64,
+    #[prost(uint64, tag = "23")]
+    pub(super) newest_raft_id: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -154,6 +156,18 @@ pub(super) struct SavedNode {
     pub(super) address: String,
     #[prost(message, optional, tag = "21")]
     pub(super) port: Option<SavedPort>,
+    #[prost(message, optional, tag = "22")]
+    pub(super) manager: Option<SavedManager>,
+    #[prost(message, optional, tag = "23")]
+    pub(super) session_manager: Option<SavedId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(super) struct SavedManager {
+    #[prost(uint64, tag = "1")]
+    pub(super) raft_id: u64,
+    #[prost(enumeration = "skep_proto::v1::RaftMembership", tag = "2")]
+    pub(super) membership: i32,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]

@@ -1,9 +1,9 @@
 //! Who is believed, who is not any more, and where managers are reached, to the messages of a
 //! snapshot and back.
 
-use super::schema::{SavedAuthority, SavedCertificate, SavedPort, SavedRemoval};
+use super::schema::{SavedAuthority, SavedCertificate, SavedManager, SavedPort, SavedRemoval};
 use crate::{
-    node::PortAddresses,
+    node::{ManagerNumber, PortAddresses},
     removed::RemovedNodes,
     trust::{Authority, IssuedCertificate},
 };
@@ -60,6 +60,18 @@ impl From<&PortAddresses> for SavedPort {
 impl From<SavedPort> for PortAddresses {
     fn from(SavedPort { listen, advertise }: SavedPort) -> PortAddresses {
         PortAddresses { listen, advertise }
+    }
+}
+
+impl From<ManagerNumber> for SavedManager {
+    fn from(manager: ManagerNumber) -> SavedManager {
+        SavedManager { raft_id: manager.raft_id, membership: manager.membership as i32 }
+    }
+}
+
+impl From<SavedManager> for ManagerNumber {
+    fn from(saved: SavedManager) -> ManagerNumber {
+        ManagerNumber { raft_id: saved.raft_id, membership: saved.membership() }
     }
 }
 

@@ -14,6 +14,7 @@ impl View {
         digest.put(self.cluster_part());
         digest.put(parts::lineage(self.lineage));
         digest.put(parts::authority(self.cluster.authority.as_deref()));
+        digest.put(parts::newest_raft_id(self.newest_raft_id));
         digest.put(self.tenure_part());
         digest.put(self.set_aside_part());
         digest.put(self.stamps.hash_of_all());

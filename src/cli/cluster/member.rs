@@ -60,6 +60,7 @@ pub(super) async fn join(top: &GlobalArgs, args: JoinArgs) -> CliResult {
         manager: args.manager,
         token: token.to_string(),
         availability: args.availability.map(|choice| choice.of_node() as i32),
+        ..JoinCluster::default()
     };
     ManagerClient::connect(&daemon).await?.local().join(join).await?;
     let node = until(&daemon, Some(MEMBER_LIMIT), |node| node.state() != LocalNodeState::Joining);

@@ -140,6 +140,7 @@ impl BurstCluster {
             description: description(node).into(),
             conditions: Vec::new(),
             address: String::new(),
+            manager: Id::NONE,
         }))
         .await
     }

@@ -183,7 +183,8 @@ fn note(heard: &AssignmentsHeard, message: &v1::ToAgent) {
             | to_agent::Message::Logs(_)
             | to_agent::Message::Cancel(_)
             | to_agent::Message::Certified(_)
-            | to_agent::Message::HeartbeatPeriod(_),
+            | to_agent::Message::HeartbeatPeriod(_)
+            | to_agent::Message::Managers(_),
         )
         | None => {}
     }

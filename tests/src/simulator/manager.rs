@@ -96,7 +96,7 @@ impl ManagerProcess {
             life,
             term: life << 32,
             began_at: clocks.now,
-            hub: hub::HubCore::new(&committed),
+            hub: hub::HubCore::new(MANAGER, &committed),
             tip: committed.clone(),
             committed,
             core,

@@ -79,6 +79,7 @@ fn a_description_is_bounded_and_plain() {
                 description: Box::new(description),
                 conditions: Vec::new(),
                 address: String::new(),
+                manager: Id::NONE,
             },
         )
     };
@@ -120,6 +121,7 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
             description: node_description("n2").into(),
             conditions: Vec::new(),
             address: String::new(),
+            manager: Id::NONE,
         };
         refused(machine(&world, open), RefusalCode::NotFound, &gone(node), hint);
     }
@@ -164,6 +166,7 @@ fn a_description_is_recorded_only_where_it_is_new() {
                 description: Box::new(description),
                 conditions: Vec::new(),
                 address: String::new(),
+                manager: Id::NONE,
             },
         );
         let admitted = found.expect("it is known");

@@ -3,9 +3,10 @@
 use skep_proto::{
     Id, Timestamp, condition,
     v1::{
-        CertificateIssued, JoinTokenRotated, NodeAvailability, NodeConditionsObserved, NodeJoined,
-        NodeRemoved, NodeRole, NodeSpec, NodeUpdated, PortOpened, SessionOpened, StrayDisowned,
-        StrayObserved, TaskState,
+        CertificateIssued, JoinTokenRotated, MembershipObserved, NodeAvailability,
+        NodeConditionsObserved, NodeJoined, NodeRemoved, NodeRole, NodeSpec, NodeUpdated,
+        PortOpened, RaftIdAssigned, RaftMembership, SessionOpened, StrayDisowned, StrayObserved,
+        TaskState,
     },
 };
 use std::collections::BTreeMap;
@@ -157,6 +158,21 @@ pub(super) fn port_opened(event: &PortOpened, node: &str) -> String {
     format!(
         "node {node} lets other machines in: it listens on {listen}, and they reach it at {advertise}"
     )
+}
+
+pub(super) fn numbered(event: &RaftIdAssigned, node: &str) -> String {
+    format!("node {node} is to be a manager, as number {} in raft", event.raft_id)
+}
+
+pub(super) fn membership(event: &MembershipObserved, node: &str) -> String {
+    let MembershipObserved { raft_id, .. } = event;
+    match event.membership() {
+        RaftMembership::None => format!("node {node} is no manager any more (raft: {raft_id})"),
+        RaftMembership::Follows => {
+            format!("node {node} follows the managers' log, without a vote (raft: {raft_id})")
+        }
+        RaftMembership::Votes => format!("node {node} is a manager with a vote (raft: {raft_id})"),
+    }
 }
 
 pub(super) fn certified(event: &CertificateIssued, node: &str) -> String {

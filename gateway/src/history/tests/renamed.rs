@@ -15,6 +15,7 @@ async fn a_node_that_was_renamed_is_shown_by_the_name_it_has_now() {
         description: Some(description),
         former_hostname: "alpha".into(),
         address: "10.0.0.7".into(),
+        ..v1::SessionOpened::default()
     };
     let author = author::manager(id("node", "alpha"));
     say(&mut world, author, Revision::ZERO, Kind::SessionOpened(Box::new(opened)));

@@ -38,7 +38,7 @@ impl HubWorld {
                 secret_hash: bytes::Bytes::copy_from_slice(&Sha256::digest(name)),
             })));
         }
-        let core = HubCore::new(&cluster.view);
+        let core = HubCore::new(Id::NONE, &cluster.view);
         HubWorld { cluster, core, full: BTreeSet::new() }
     }
 
@@ -126,6 +126,7 @@ fn kind(message: &ToAgent) -> &'static str {
         to_agent::Message::Logs(_) => "logs",
         to_agent::Message::Cancel(_) => "cancel",
         to_agent::Message::HeartbeatPeriod(_) => "period",
+        to_agent::Message::Managers(_) => "managers",
     }
 }
 
@@ -265,6 +266,7 @@ fn a_request_counts_what_can_be_large_in_it() {
                 description: description.into(),
                 conditions: Vec::new(),
                 address: String::new(),
+                manager: Id::NONE,
             },
             large,
         ),
