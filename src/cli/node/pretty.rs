@@ -147,6 +147,7 @@ mod tests {
                 not_after_at: JOINED_AT,
                 ..NodeCertificate::default()
             }),
+            manager_status: None,
             manager_port: Some(ManagerPort {
                 listen_address: "0.0.0.0:2377".into(),
                 advertise_address: "10.0.0.1:2377".into(),
