@@ -30,7 +30,7 @@ use bytes::Bytes;
 use skep_projections::View;
 use skep_proto::{
     Id, Revision,
-    v1::{Command, Condition, NodeDescription, command::Action, event::Kind},
+    v1::{Command, Condition, NodeDescription, RaftMembership, command::Action, event::Kind},
 };
 use skep_reconcilers::Entropy;
 
@@ -103,6 +103,15 @@ pub enum MachineRequest {
         node: Id,
         /// What it saw.
         tasks: Vec<TaskReport>,
+    },
+    /// What a manager is in raft, as the leader sees it.
+    Membership {
+        /// The manager's own node.
+        node: Id,
+        /// Its number in raft.
+        raft_id: u64,
+        /// What it is.
+        membership: RaftMembership,
     },
     /// The leader's own facts: first record, tenure, clock, incarnation.
     Fact(Kind),
@@ -186,6 +195,7 @@ pub fn describe(request: &Request) -> (&'static str, String) {
             MachineRequest::Close { node, .. } => ("close_session", node.to_string()),
             MachineRequest::Silent { node, .. } => ("silent", node.to_string()),
             MachineRequest::Report { node, .. } => ("report", node.to_string()),
+            MachineRequest::Membership { node, .. } => ("membership", node.to_string()),
             MachineRequest::Fact(_) => ("fact", String::new()),
         },
     }

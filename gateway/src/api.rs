@@ -7,6 +7,7 @@ pub mod enrol;
 pub mod history;
 pub mod listener;
 pub mod logs;
+pub mod managers;
 pub mod membership;
 pub mod metrics;
 mod permission;

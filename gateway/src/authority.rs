@@ -12,6 +12,7 @@ use crate::{
     admit::{MachineRequest, Request},
     clock::wall,
     drive::Drive,
+    peers::ManagerApplication,
     turn::Answer,
 };
 use bytes::Bytes;
@@ -32,19 +33,64 @@ pub struct ManagerAuthority {
     authority: OnceLock<CertificateAuthority>,
     folder: path::PathBuf,
     manager: Id,
+    /// Of a manager that has joined others.
+    joined: Option<JoinedAuthority>,
+}
+
+/// Where a manager that has not founded its cluster gets the authority's key.
+pub struct JoinedAuthority {
+    /// The cluster, as the own node's certificate says.
+    pub cluster: Id,
+    /// Who is asked.
+    pub application: ManagerApplication,
 }
 
 impl ManagerAuthority {
     /// The authority in this state folder. Nothing is read or written yet.
     pub fn of(state_dir: &path::Path, manager: Id) -> ManagerAuthority {
         let folder = state_dir.join("certificates");
-        ManagerAuthority { authority: OnceLock::new(), folder, manager }
+        ManagerAuthority { authority: OnceLock::new(), folder, manager, joined: None }
+    }
+
+    /// The same of a manager that has joined others.
+    #[must_use]
+    pub fn of_joined(self, joined: JoinedAuthority) -> ManagerAuthority {
+        ManagerAuthority { joined: Some(joined), ..self }
+    }
+
+    /// Has the authority's key, and the authority recorded. A manager that has joined others gets
+    /// the key from them.
+    pub async fn record(&self, drive: &Drive) -> Result<(), AuthorityProblem> {
+        match &self.joined {
+            Some(joined) => self.fetch(joined).await?,
+            None => self.found(drive).await?,
+        }
+        self.of_cluster(&drive.newest().view).map(drop)
+    }
+
+    /// Reads the key, or asks the other managers for it.
+    async fn fetch(&self, joined: &JoinedAuthority) -> Result<(), AuthorityProblem> {
+        if self.authority.get().is_some() {
+            return Ok(());
+        }
+        let files = skep_trust::CertificateFolder::new(&self.folder);
+        let authority = match files.read_authority()? {
+            Some(authority) => authority,
+            None => {
+                let authority = joined.application.authority().await?;
+                files.write_authority(&authority)?;
+                authority
+            }
+        };
+        // Nobody else sets it.
+        self.authority.set(authority).ok();
+        Ok(())
     }
 
     /// Waits until the cluster is founded, and reads its authority's key. Only where the cluster
     /// has no authority one is made and recorded: a key that was lost is not replaced, since nodes
     /// believe no other.
-    pub async fn record(&self, drive: &Drive) -> Result<(), AuthorityProblem> {
+    async fn found(&self, drive: &Drive) -> Result<(), AuthorityProblem> {
         let mut published = drive.published();
         let founded = published.wait_for(|p| !p.view.cluster().id.is_none()).await;
         let Ok(has_one) = founded.map(|p| p.view.cluster().authority.is_some()) else {
@@ -70,7 +116,7 @@ impl ManagerAuthority {
         if !has_one {
             self.say(drive).await?;
         }
-        self.of_cluster(&drive.newest().view).map(drop)
+        Ok(())
     }
 
     async fn say(&self, drive: &Drive) -> Result<(), AuthorityProblem> {
@@ -89,8 +135,12 @@ impl ManagerAuthority {
 
     /// The authority, if it is the cluster's.
     fn of_cluster(&self, view: &View) -> Result<&CertificateAuthority, AuthorityProblem> {
-        let recorded = view.cluster().authority.as_deref().ok_or(AuthorityProblem::NotYet)?;
         let authority = self.authority.get().ok_or(AuthorityProblem::NotYet)?;
+        // The others are heard over a door that shows this; the record comes with what they send.
+        if view.cluster().authority.is_none() && self.joined.is_some() {
+            return Ok(authority);
+        }
+        let recorded = view.cluster().authority.as_deref().ok_or(AuthorityProblem::NotYet)?;
         if recorded.root_certificate != authority.root().der().as_ref() {
             return Err(AuthorityProblem::Other { folder: self.folder.clone() });
         }
@@ -121,6 +171,12 @@ impl ManagerAuthority {
             }
         }
         Ok(None)
+    }
+
+    /// The authority's key, PKCS#8 as PEM, for another manager.
+    pub fn key(&self, view: &View) -> Result<Bytes, AuthorityProblem> {
+        let authority = self.of_cluster(view)?;
+        Ok(Bytes::copy_from_slice(authority.key_pem().as_bytes()))
     }
 
     /// Number and times for a certificate that is asked for now. Its role follows from the node.
@@ -169,7 +225,9 @@ impl ManagerAuthority {
         view: &View,
     ) -> Result<(Arc<rustls::ServerConfig>, Validity), AuthorityProblem> {
         let authority = self.of_cluster(view)?;
-        let (manager, cluster) = (self.manager, view.cluster().id);
+        let joined = self.joined.as_ref().map(|joined| joined.cluster);
+        let cluster = Some(view.cluster().id).filter(|cluster| !cluster.is_none()).or(joined);
+        let (manager, cluster) = (self.manager, cluster.ok_or(AuthorityProblem::NotYet)?);
         let key = NodeKey::generate()?;
         let request = CertificateRequest::parse(&key.request()?)?;
         let name = NodeName { node: manager, role: v1::NodeRole::Manager, cluster };

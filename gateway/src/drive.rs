@@ -8,6 +8,7 @@
 mod batch;
 pub mod core;
 mod fold;
+mod link;
 mod mailbox;
 mod read;
 mod shell;
@@ -15,8 +16,11 @@ mod trial;
 mod unconfirmed;
 
 use batch::AnswerBatch;
-pub use core::{CommittedAnswers, DriveCore, DriveOutput, ManagerIdentity, Published};
+pub use core::{
+    CommittedAnswers, DriveCore, DriveOutput, ForwardOutcome, ManagerIdentity, Published,
+};
 pub use fold::CommittedView;
+pub use link::{LeaderLink, NoLeaderLink};
 pub use mailbox::{Mail, Mailbox};
 pub use read::ReadView;
 pub use shell::DriveState;
@@ -56,8 +60,13 @@ pub struct Drive {
 
 impl Drive {
     /// Starts the turn's thread on an opened log. It ends some time after [`Drive::stop`] is
-    /// called.
-    pub fn start(log: Arc<Log>, state: Arc<DriveState>) -> (Drive, JoinHandle<()>) {
+    /// called. What is asked here while another manager leads goes through the link.
+    pub fn start(
+        log: Arc<Log>,
+        state: Arc<DriveState>,
+        link: Arc<dyn LeaderLink>,
+    ) -> (Drive, JoinHandle<()>) {
+        state.link(link);
         tokio::spawn(shell::watch_status(log.clone(), state.clone()));
         tokio::spawn(shell::watch_space(Arc::downgrade(&log), Arc::downgrade(&state)));
         let thread = shell::spawn(log.clone(), state.clone());
@@ -105,6 +114,25 @@ impl Drive {
         self.state.measure(&self.log);
         self.state.ask(asks);
         receive
+    }
+
+    /// Hands over what another manager has forwarded, in its order, with the sizes. None is the
+    /// answer to what was not decided here and will not be.
+    pub async fn decide_forwarded(
+        &self,
+        requests: Vec<(Author, Request, usize)>,
+    ) -> Vec<Option<Answer>> {
+        let (mut asks, mut answers) = (Vec::new(), Vec::new());
+        for (author, request, bytes) in requests {
+            let (send, receive) = oneshot::channel();
+            let caller = Reply::Caller(send);
+            asks.push(Ask { caller, author: author.into(), request, bytes });
+            answers.push(receive);
+        }
+        self.state.measure(&self.log);
+        self.state.step(|core, now| core.handle_forwarded_requests(asks, now));
+        let answers = futures::future::join_all(answers).await;
+        answers.into_iter().map(Result::ok).collect()
     }
 
     /// Hands over an agent's observation; the answer goes to the sessions under this token.

@@ -3,12 +3,12 @@
 mod doorkeeper;
 
 use crate::{
-    admit::Request, api, authority, connections, door, drive, hub::Hub, logs::Broker,
-    metrics::MetricCounters, reads::Reads, turn::Answer,
+    admit::Request, api, authority, connections, door, drive, hub::Hub, logs::Broker, members,
+    metrics::MetricCounters, peers, reads::Reads, turn::Answer,
 };
-use skep_log::{AcceptLoss, Log, OpenError, RecoverError, Recovered};
-use skep_proto::{Id, author, v1};
-use std::{fs, io, path, sync::Arc};
+use skep_log::{AcceptLoss, Log, LogOrigin, OpenError, RecoverError, Recovered};
+use skep_proto::{Id, Lineage, author, v1};
+use std::{fs, io, path, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,26 @@ pub struct ManagerConfig {
     pub heartbeat_period_ns: Option<u64>,
     /// Serve reads, accept nothing.
     pub safe_mode: bool,
+    /// The folder with the key and the certificate of the manager's own node, which its agent
+    /// keeps.
+    pub certificates: path::PathBuf,
+    /// How it joins other managers; none where it founds a cluster, or has founded it.
+    pub joined: Option<JoinedManager>,
+}
+
+/// What a manager knows of the cluster that it joins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JoinedManager {
+    /// Its number in raft, which the log has given.
+    pub raft_id: u64,
+    /// Of the cluster's history.
+    pub lineage: Lineage,
+    /// The cluster.
+    pub cluster: Id,
+    /// Where other managers are, `HOST:PORT` each.
+    pub managers: Vec<String>,
+    /// Where it listens until the log says it.
+    pub port: door::DoorAddress,
 }
 
 /// Why a manager does not run.
@@ -68,6 +88,9 @@ impl ManagerError {
 /// and is closed.
 const METRICS_CONNECTIONS_MAX: u32 = 64;
 
+/// Between two tries to tell the other managers where this one listens.
+const ANNOUNCE_PERIOD: Duration = Duration::from_millis(500);
+
 /// Runs a manager until `stop`, or until its log halts.
 pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), ManagerError> {
     let node = identity(&config.state_dir)?;
@@ -81,14 +104,27 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         safe_mode: config.safe_mode,
     };
     let state = drive::DriveState::new(identity, Arc::new(MetricCounters::default()));
+    let others = peers::ManagerPeers::new(config.certificates.clone());
+    others.find_in(&state);
     let log = skep_log::Config::new(config.state_dir.join("log"), node);
+    let origin = config.joined.as_ref().map_or(LogOrigin::Founds, |joined| LogOrigin::Joins {
+        raft_id: joined.raft_id,
+        lineage: joined.lineage,
+    });
+    let log = skep_log::Config { origin, peers: Some(Arc::new(others.clone())), ..log };
     let log = Arc::new(Log::open(log, state.fold()).await?);
-    let (drive, turns) = drive::Drive::start(log.clone(), state);
+    let leadership = log.leadership();
+    let leader = Arc::new(move || leadership.borrow().known_leader);
+    let link = Arc::new(peers::ManagerLink::new(others, leader));
+    let (drive, turns) = drive::Drive::start(log.clone(), state, link);
+    let keeping = tokio::spawn(members::keep(drive.clone(), node));
+    let keeping = tokio_util::task::AbortOnDropHandle::new(keeping);
     tokio::spawn(stop_deciding(drive.clone(), stop.clone()));
     if let Some(period_ns) = config.heartbeat_period_ns {
         tokio::spawn(keep_heartbeat_period(drive.clone(), node, period_ns));
     }
     serve(config, node, &drive, &stop).await;
+    drop(keeping);
     drive.stop();
     stop.cancel();
     // The thread ends by itself; it is joined so that nothing is proposed to a log that is closing.
@@ -99,7 +135,11 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
 
 /// Serves people, agents and other machines until `stop`.
 async fn serve(config: ManagerConfig, node: Id, drive: &drive::Drive, stop: &CancellationToken) {
-    let vouching = Arc::new(authority::ManagerAuthority::of(&config.state_dir, node));
+    let vouching = authority_of(&config, node);
+    if let Some(joined) = &config.joined {
+        let application = application(&config, joined);
+        tokio::spawn(announce(application, drive.clone(), (node, joined.port), stop.clone()));
+    }
     let watch = door::DoorWatch::default();
     let (door, opener, network) = door::Door::new(watch.clone());
     let keeper = doorkeeper::Doorkeeper {
@@ -108,6 +148,7 @@ async fn serve(config: ManagerConfig, node: Id, drive: &drive::Drive, stop: &Can
         drive: drive.clone(),
         opener,
         watch: watch.clone(),
+        joined_at: config.joined.as_ref().map(|joined| joined.port),
     };
     let shown = keeper.start(stop.clone());
     let hub = Hub::start(drive.clone(), node);
@@ -129,6 +170,7 @@ async fn serve(config: ManagerConfig, node: Id, drive: &drive::Drive, stop: &Can
             broker,
             pulls,
         ),
+        managers: api::managers::ManagersService::new(drive.clone(), vouching.clone()),
         membership: api::membership::MembershipService::new(drive.clone(), vouching, door, node),
         local: config.local,
         drive: drive.clone(),
@@ -155,6 +197,43 @@ async fn serve(config: ManagerConfig, node: Id, drive: &drive::Drive, stop: &Can
         network_limiter: connections::of_network(),
     };
     services.serve(listeners, stop.clone()).await;
+}
+
+/// The authority, wherever its key comes from.
+fn authority_of(config: &ManagerConfig, node: Id) -> Arc<authority::ManagerAuthority> {
+    let authority = authority::ManagerAuthority::of(&config.state_dir, node);
+    Arc::new(match &config.joined {
+        None => authority,
+        Some(joined) => authority.of_joined(authority::JoinedAuthority {
+            cluster: joined.cluster,
+            application: application(config, joined),
+        }),
+    })
+}
+
+fn application(config: &ManagerConfig, joined: &JoinedManager) -> peers::ManagerApplication {
+    let (certificates, managers) = (config.certificates.clone(), joined.managers.clone());
+    peers::ManagerApplication { certificates, managers }
+}
+
+/// Tells the other managers where this one listens, until the log says it. Then they take it in.
+async fn announce(
+    application: peers::ManagerApplication,
+    drive: drive::Drive,
+    (node, port): (Id, door::DoorAddress),
+    stop: CancellationToken,
+) {
+    let mut told = String::new();
+    while door::DoorAddress::of(node, &drive.newest().view).is_none() && !stop.is_cancelled() {
+        if let Err(error) = application.announce(node, port).await {
+            let error = error.to_string();
+            if error != told {
+                tracing::warn!(%error, "the other managers do not know yet where this one listens");
+                told = error;
+            }
+        }
+        tokio::time::sleep(ANNOUNCE_PERIOD).await;
+    }
 }
 
 fn show_metrics(

@@ -155,7 +155,7 @@ impl Reads {
     pub async fn view(&self, moment: Option<Moment>) -> Result<drive::ReadView, Status> {
         if is_now(moment.as_ref()) {
             return match &self.source {
-                ViewSource::Live(drive) => drive.read().await.map_err(|refusal| status(&refusal)),
+                ViewSource::Live(drive) => Ok(drive.read().await),
                 ViewSource::Still(..) => Ok(drive::ReadView { view: self.newest(), stale: None }),
             };
         }

@@ -60,8 +60,8 @@ pub use life::{
 };
 pub use log::{BarrierError, IN_FLIGHT_BYTES_MAX, Log, LogTasks};
 pub use raft::{
-    members::{MemberChange, NoMemberChange},
-    peers::{NoPeerAnswer, PeerAddress, PeerTransport},
+    members::{MemberChange, NoMemberChange, RaftMembers},
+    peers::{NoPeerAnswer, PeerAddress, PeerLane, PeerTransport},
     proposal::{Proposal, ProposeError},
 };
 #[cfg(any(test, feature = "model"))]

@@ -2,7 +2,7 @@
 
 use crate::{
     Config, Counters, Fold, Health, HistoryReader, Leadership, MemberChange, NoMemberChange,
-    OpenError, SealedEntry, Space, Status, Subscription,
+    OpenError, RaftMembers, SealedEntry, Space, Status, Subscription,
     disk::{files, names},
     life::{open_log, probe, supervise},
     raft::{handle, hearing, members, proposal, tasks},
@@ -10,10 +10,7 @@ use crate::{
 use bytes::Bytes;
 use proposal::{InFlightBytes, Proposal, ProposeError};
 use skep_proto::{Position, Revision};
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio::sync::watch;
 
 /// Bytes of proposals that wait for their answers at most; more are refused as full.
@@ -177,9 +174,8 @@ impl Log {
         given.unwrap_or_else(|| Err(NoMemberChange::Refused(self.not_working().to_string())))
     }
 
-    /// Raft ids of those who vote and of those who only follow, as far as this manager knows; none
-    /// where the log does not work.
-    pub async fn members(&self) -> Option<(BTreeSet<u64>, BTreeSet<u64>)> {
+    /// Who takes part in raft, as far as this manager knows; none where the log does not work.
+    pub async fn members(&self) -> Option<RaftMembers> {
         let line = self.shared.line()?;
         line.run(|raft| async move { members::members(&raft) }).await
     }

@@ -48,7 +48,7 @@ impl TaskReport {
     }
 
     /// As it is recorded.
-    pub(super) fn observed(&self) -> &TaskObserved {
+    pub fn observed(&self) -> &TaskObserved {
         &self.observed
     }
 

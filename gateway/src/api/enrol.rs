@@ -12,7 +12,7 @@ use crate::{
     sessions::{self, Applicant},
     turn::Answer,
 };
-use skep_proto::v1::{NodeRole, ToAgent, Turned, TurnedCode, to_agent};
+use skep_proto::v1::{ToAgent, Turned, TurnedCode, to_agent};
 use skep_proto::{Id, author, v1};
 use skep_trust::{CertificateRequest, JoinToken};
 use std::{str::FromStr, sync::Arc, time::Duration};
@@ -98,20 +98,13 @@ impl Enrolment {
             PeerOrigin::Network(_) => {
                 let token = JoinToken::from_str(&join.token)
                     .map_err(|error| turned(TurnedCode::WrongToken, error.to_string()))?;
-                match self.authority.role_of(&view, &token).map_err(retry)? {
-                    Some(NodeRole::Worker) => Applicant::Token(NodeRole::Worker),
-                    Some(NodeRole::Manager) => {
-                        let message = "joining as a manager is not supported yet; use the \
-                                       worker's token (`skep cluster token worker`)";
-                        return Err(turned(TurnedCode::WrongToken, message.into()));
-                    }
-                    None => {
-                        let message = "the join token is not one of this cluster's, or was \
-                                       rotated since; ask for it again on a manager with \
-                                       `skep cluster token worker`";
-                        return Err(turned(TurnedCode::WrongToken, message.into()));
-                    }
-                }
+                let role = self.authority.role_of(&view, &token).map_err(retry)?;
+                Applicant::Token(role.ok_or_else(|| {
+                    let message = "the join token is not one of this cluster's, or was rotated \
+                                   since; ask for it again on a manager with `skep cluster token \
+                                   worker`";
+                    turned(TurnedCode::WrongToken, message.into())
+                })?)
             }
         };
         let request = CertificateRequest::parse(&join.request)

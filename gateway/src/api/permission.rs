@@ -4,7 +4,7 @@
 
 use crate::peer::ConnectionPeer;
 use skep_projections::{NodeRow, View};
-use skep_proto::{Id, Timestamp};
+use skep_proto::{Id, Timestamp, v1::NodeRole};
 use skep_trust::{NodeCertificate, ValidAt};
 use thiserror::Error;
 use tonic::{Code, Status};
@@ -23,13 +23,18 @@ pub(super) enum Access {
     CertifiedOnce,
     /// A machine whose certificate is valid now and of a node that counts, with that node's key.
     Node,
+    /// The same of a manager that has a number in raft.
+    Manager,
+    /// A machine with a manager's certificate, as far as this manager knows: it may be the one that
+    /// is behind, and hears what it lacks from nobody else.
+    RaftPeer,
 }
 
 /// The calls that a daemon answers whatever its machine is.
 const LOCAL: &str = "/skep.v1.Local/";
 
 /// Paths begin with one of these.
-pub(super) const ACCESS: [(&str, Access); 10] = [
+pub(super) const ACCESS: [(&str, Access); 12] = [
     (LOCAL, Access::Person),
     ("/skep.v1.Control/", Access::Person),
     ("/skep.v1.History/", Access::Person),
@@ -40,6 +45,8 @@ pub(super) const ACCESS: [(&str, Access); 10] = [
     ("/skep.v1.Dispatcher/Renew", Access::CertifiedOnce),
     ("/skep.v1.Dispatcher/Attach", Access::Certified),
     ("/skep.v1.Dispatcher/PublishLogs", Access::Node),
+    ("/skep.v1.Managers/Raft", Access::RaftPeer),
+    ("/skep.v1.Managers/", Access::Manager),
 ];
 
 /// Why somebody may not call something.
@@ -61,6 +68,8 @@ pub(super) enum Denied {
     NotANode(Id),
     #[error("the certificate's key is not the one of node {0}")]
     OtherKey(Id),
+    #[error("node {0} is no manager")]
+    NotAManager(Id),
     #[error("there is nothing of this name")]
     Unknown,
 }
@@ -69,9 +78,10 @@ impl Denied {
     /// As the caller hears it.
     pub(super) fn status(&self) -> Status {
         let code = match self {
-            Denied::NotAPerson | Denied::NotANode(_) | Denied::OtherKey(_) => {
-                Code::PermissionDenied
-            }
+            Denied::NotAPerson
+            | Denied::NotANode(_)
+            | Denied::NotAManager(_)
+            | Denied::OtherKey(_) => Code::PermissionDenied,
             Denied::NoCertificate | Denied::NotYet(..) | Denied::Expired(..) => {
                 Code::Unauthenticated
             }
@@ -100,6 +110,8 @@ pub(super) fn may(
             judged => judged.map(drop),
         },
         Access::Node => listed(valid(peer, now)?, view),
+        Access::Manager => manager(valid(peer, now)?, view),
+        Access::RaftPeer => raft_peer(peer, view, now),
     }
 }
 
@@ -138,6 +150,43 @@ fn listed(certificate: &NodeCertificate, view: &View) -> Result<(), Denied> {
     let row = row_of(node, view).ok_or(Denied::NotANode(node))?;
     let has_key = row.certificate.is_none() || row.credential_hash == certificate.key.0;
     if has_key { Ok(()) } else { Err(Denied::OtherKey(node)) }
+}
+
+/// Whether it is a manager, by its certificate and by the view.
+fn manager(certificate: &NodeCertificate, view: &View) -> Result<(), Denied> {
+    listed(certificate, view)?;
+    let numbered = row_of(certificate.node, view).is_some_and(|row| row.manager.is_some());
+    match (certificate.role, numbered) {
+        (NodeRole::Manager, true) => Ok(()),
+        (NodeRole::Manager, false) | (NodeRole::Worker, _) => {
+            Err(Denied::NotAManager(certificate.node))
+        }
+    }
+}
+
+/// Whether raft may hear it. Who was removed is refused, and an older key than the one known. The
+/// certificate of a manager that this one knows may have ended: a cluster that slept for long must
+/// wake up again.
+fn raft_peer(peer: &ConnectionPeer, view: &View, now: Timestamp) -> Result<(), Denied> {
+    let certificate = peer.certificate().ok_or(Denied::NoCertificate)?;
+    let node = certificate.node;
+    if certificate.role != NodeRole::Manager {
+        return Err(Denied::NotAManager(node));
+    }
+    if view.removed_nodes().has(node) {
+        return Err(Denied::NotANode(node));
+    }
+    let row = row_of(node, view);
+    let newest = row.and_then(|row| Some((row.credential_hash, row.certificate.as_deref()?)));
+    if newest.is_some_and(|(key, known)| {
+        key != certificate.key.0 && certificate.validity.not_before <= known.not_before
+    }) {
+        return Err(Denied::OtherKey(node));
+    }
+    if row.is_some_and(|row| row.manager.is_some()) {
+        return Ok(());
+    }
+    valid(peer, now).map(drop)
 }
 
 fn row_of(node: Id, view: &View) -> Option<&NodeRow> {

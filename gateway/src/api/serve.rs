@@ -13,9 +13,12 @@ pub use secured::DoorConfig;
 
 use super::{
     control, dispatcher::DispatcherService, ending, history::HistoryService, logs::LogsService,
-    membership::MembershipService, permission,
+    managers::ManagersService, membership::MembershipService, permission,
 };
-use crate::{clock, connections::ConnectionLimiter, drive::Drive, peer::ConnectionPeer};
+use crate::{
+    clock, connections::ConnectionLimiter, drive::Drive, peer::ConnectionPeer,
+    peers::PEER_MESSAGE_BYTES_MAX,
+};
 use axum::{Router, routing::get};
 use hyper::{Request, Response, body::Incoming};
 use skep_proto::v1;
@@ -44,6 +47,8 @@ pub struct GrpcServices {
     pub dispatcher: DispatcherService,
     /// How machines join.
     pub membership: MembershipService,
+    /// Other managers.
+    pub managers: ManagersService,
     /// What the daemon answers whatever its machine is.
     pub local: Routes,
     /// Whose nodes count.
@@ -106,11 +111,15 @@ impl GrpcServices {
     fn router(self, end: CancellationToken) -> RequestRouter {
         let dispatcher = v1::dispatcher_server::DispatcherServer::new(self.dispatcher)
             .max_decoding_message_size(AGENT_MESSAGE_BYTES_MAX);
+        let managers = v1::managers_server::ManagersServer::new(self.managers)
+            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
         let grpc = self
             .local
             .add_service(v1::history_server::HistoryServer::new(self.history))
             .add_service(v1::logs_server::LogsServer::new(self.logs))
             .add_service(v1::membership_server::MembershipServer::new(self.membership))
+            .add_service(managers)
             .add_service(dispatcher);
         RequestRouter {
             control: v1::control_server::ControlServer::new(self.control)

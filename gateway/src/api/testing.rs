@@ -44,7 +44,7 @@ impl LiveCluster {
     }
 
     fn on(dir: tempfile::TempDir, log: Log, state: Arc<drive::DriveState>) -> LiveCluster {
-        let (drive, _) = drive::Drive::start(Arc::new(log), state);
+        let (drive, _) = drive::Drive::start(Arc::new(log), state, Arc::new(drive::NoLeaderLink));
         let limiter = connections::ConnectionLimiter::new(
             "story",
             connections::ConnectionLimits { all: 8, process: 8 },
@@ -106,6 +106,7 @@ impl LiveCluster {
             logs: api::logs::LogsService::new(self.drive.clone(), hub.clone(), broker.clone()),
             dispatcher: api::dispatcher::DispatcherService::new(hub, enrolment, broker, pulls)
                 .with_limits(greetings),
+            managers: api::managers::ManagersService::new(self.drive.clone(), authority.clone()),
             membership: api::membership::MembershipService::new(
                 self.drive.clone(),
                 authority.clone(),

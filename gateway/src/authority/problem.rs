@@ -1,5 +1,6 @@
 //! Why a manager vouches for nobody.
 
+use crate::peers::ApplicationError;
 use skep_trust::{AuthorityError, FolderError, KeyError, RequestError};
 use std::path::PathBuf;
 use thiserror::Error;
@@ -30,6 +31,9 @@ pub enum AuthorityProblem {
     /// It could not be recorded.
     #[error("the cluster's certificate authority can't be recorded: {0}")]
     NotRecorded(String),
+    /// No other manager gives its key.
+    #[error("the key of the cluster's certificate authority has not come: {0}")]
+    NotCome(#[from] ApplicationError),
     /// Its files.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -68,6 +72,7 @@ impl AuthorityProblem {
             AuthorityProblem::Folder(FolderError::Io { .. })
             | AuthorityProblem::NotYet
             | AuthorityProblem::NotRecorded(_)
+            | AuthorityProblem::NotCome(_)
             | AuthorityProblem::Sign(_)
             | AuthorityProblem::Tls(_)
             | AuthorityProblem::Key(_)

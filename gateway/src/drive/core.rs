@@ -15,7 +15,9 @@ mod additions;
 mod beginning;
 mod disk;
 mod flight;
+mod forward;
 mod identity;
+mod output;
 mod presence;
 mod queries;
 mod queue;
@@ -31,19 +33,22 @@ mod world;
 
 pub use disk::{ADDITIONS_FREE_SHARE_MIN, DiskRoom, FreeShare};
 pub use flight::IN_FLIGHT_MAX;
+pub use forward::{FORWARD_BYTES_MAX, FORWARD_REQUESTS_MAX, ForwardJob, ForwardOutcome};
 pub use identity::ManagerIdentity;
+pub use output::{CommittedAnswers, DriveOutput, Published};
 pub use tenure::{TurnDone, TurnJob};
 
 use crate::{
     admit::{Refusal, Request},
     clock::{Now, Uptime},
-    turn::{Answer, Ask, Decided, ENTRY_RECORDS_MAX, Seeds},
+    turn::{Answer, Ask, ENTRY_RECORDS_MAX, Seeds},
 };
 use flight::Flight;
+use forward::Forwarding;
 use presence::Presence;
-use queue::{Asker, RequestQueue, WaitingCaller};
+use queue::{Arrival, Asker, RequestQueue, WaitingCaller};
 use replay::replay;
-use skep_log::{Entry, Frozen, Halt, RestoreError, SealedEntry, chain::Hash};
+use skep_log::{Entry, Frozen, Halt, RestoreError, chain::Hash};
 use skep_projections::{Delta, View, snapshot};
 use skep_proto::{Position, time::SECOND_NS};
 use std::{collections::VecDeque, sync::Arc};
@@ -53,41 +58,6 @@ use tenure::LeaderTenure;
 const TENURE_DELAY_NS: u64 = SECOND_NS / 4;
 /// How long a manager that is stopping waits for the entries in flight.
 const STOP_NS_MAX: u64 = SECOND_NS;
-
-/// The committed state after one entry.
-///
-/// A slow follower skips to the newest: it compares rows, and never relies on seeing every delta.
-#[derive(Clone)]
-pub struct Published {
-    /// The cluster up to there.
-    pub view: View,
-    /// What that entry changed.
-    pub delta: Arc<Delta>,
-}
-
-/// What the driver of the machine has to do.
-#[allow(clippy::large_enum_variant, reason = "each is moved once, from the core to its shell")]
-pub enum DriveOutput<C> {
-    /// Hand this to the log. The order of these is the order in the log.
-    Propose(Box<SealedEntry>),
-    /// Show this to everybody who follows the committed state.
-    Publish(Arc<Published>),
-    /// Give a caller its answer.
-    Answer(C, Answer),
-    /// Give all that were decided together their answers.
-    AnswerAll(CommittedAnswers<C>),
-}
-
-/// What was decided with an entry that everybody can see now. The requests go with the answers, so
-/// that their memory is given back by whoever gives those, and not while the state is locked.
-pub struct CommittedAnswers<C>(Decided<WaitingCaller<C>>);
-
-impl<C> CommittedAnswers<C> {
-    /// Who waits, with the answer.
-    pub fn into_answers(self) -> impl Iterator<Item = (C, Answer)> {
-        self.0.into_answers().filter_map(|(held, answer)| Some((held.caller?, answer)))
-    }
-}
 
 /// The state machine between log and turn. `C` identifies a caller.
 pub struct DriveCore<C> {
@@ -100,6 +70,7 @@ pub struct DriveCore<C> {
     shown: Position,
     queue: RequestQueue<C>,
     flight: Flight<C>,
+    forwarding: Forwarding<C>,
     tenure: Option<LeaderTenure>,
     presence: Presence,
     /// The term in which it may lead, and the incarnation that a recovered log must begin.
@@ -129,6 +100,7 @@ impl<C> DriveCore<C> {
             shown: Position::default(),
             queue: RequestQueue::default(),
             flight: Flight::default(),
+            forwarding: Forwarding::default(),
             tenure: None,
             presence: Presence::default(),
             leads: None,
@@ -163,12 +135,13 @@ impl<C> DriveCore<C> {
     /// Several ask at the same moment.
     pub fn handle_requests(&mut self, asks: impl IntoIterator<Item = Ask<C>>, now: Now) {
         self.look(now);
-        asks.into_iter().for_each(|ask| self.queue_up(ask, now));
+        asks.into_iter().for_each(|ask| self.queue_up(ask, Arrival::Here, now));
         // A tenure that has just failed ends here: no turn is wanted in it, nor any timer.
         self.close_tenure(now.uptime);
+        self.forward(now.uptime);
     }
 
-    fn queue_up(&mut self, ask: Ask<C>, now: Now) {
+    fn queue_up(&mut self, ask: Ask<C>, arrival: Arrival, now: Now) {
         if let Some(refusal) = self.refusal(&ask.request, ask.bytes) {
             return self.answer(ask.caller, Answer::Refused(refusal));
         }
@@ -177,7 +150,7 @@ impl<C> DriveCore<C> {
             Request::Command(_) => Asker::Person,
             Request::Machine(_) => Asker::Machine,
         };
-        let caller = WaitingCaller { caller: Some(caller), asker, since: now.uptime };
+        let caller = WaitingCaller { caller: Some(caller), asker, arrival, since: now.uptime };
         self.queue.push(Ask { caller, author, request, bytes });
     }
 
@@ -189,6 +162,8 @@ impl<C> DriveCore<C> {
             return Some(refusals::safe_mode());
         }
         let forbidden = match (self.free.room(), request) {
+            // Whoever leads says what its disk takes.
+            (_, _) if self.forwarding.has_leader => false,
             (DiskRoom::Enough, _) => false,
             (DiskRoom::Reserve, _) => additions::adds(&self.committed, request),
             // What machines say waits until there is room: an agent that was sent away would only
@@ -233,6 +208,7 @@ impl<C> DriveCore<C> {
         while let Some(decided) = self.flight.announced() {
             self.outputs.push_back(DriveOutput::AnswerAll(CommittedAnswers(decided)));
         }
+        self.give_awaited();
         self.look(now);
         self.close_tenure(now.uptime);
     }
@@ -260,14 +236,17 @@ impl<C> DriveCore<C> {
     /// must begin.
     pub fn handle_elected(&mut self, term: u64, begun: Option<u64>) {
         self.leads = Some((term, begun));
+        self.forwarding.has_leader = false;
         self.obstructed_since = None;
     }
 
     /// The log does not let this manager lead (any more), and why.
     pub fn handle_deposed(&mut self, why: &str, now: Now) {
         self.leads = None;
+        self.forwarding.has_leader = false;
         why.clone_into(&mut self.obstacle);
         self.obstructed_since.get_or_insert(now.uptime);
+        self.return_forwarded();
         self.close_tenure(now.uptime);
     }
 
@@ -312,6 +291,8 @@ impl<C> DriveCore<C> {
             let answer = refusals::waited_too_long(&self.committed, &ask, why);
             self.answer_held(ask.caller, answer);
         }
+        self.give_late(uptime);
+        self.forward(uptime);
         for held in self.flight.expired(uptime) {
             self.answer_held(held, Answer::Unknown("the log has not confirmed it yet".into()));
         }
@@ -455,7 +436,11 @@ impl<C> DriveCore<C> {
 
     fn put_back(&mut self, rest: Vec<Ask<WaitingCaller<C>>>) {
         if self.stops_at.is_none() {
-            return self.queue.put_back(rest);
+            self.queue.put_back(rest);
+            if self.leads.is_none() {
+                self.return_forwarded();
+            }
+            return;
         }
         for ask in rest {
             self.answer_held(ask.caller, Answer::Refused(refusals::stopping()));
@@ -469,6 +454,13 @@ impl<C> DriveCore<C> {
         if position >= self.shown {
             self.shown = position;
             self.outputs.push_back(DriveOutput::Publish(published));
+        }
+    }
+
+    /// This manager can't have them decided: whoever forwarded them finds another one.
+    fn return_forwarded(&mut self) {
+        for held in self.queue.take_forwarded() {
+            self.outputs.extend(held.caller.map(DriveOutput::Return));
         }
     }
 

@@ -4,12 +4,12 @@
 //! at most, and they say so; an error would tell people less, at the moment when they need to look.
 
 use super::{Drive, Published, shell::DriveState, unconfirmed::CONFIRM_READ_NS_MAX};
-use crate::admit::Refusal;
-use skep_log::{BarrierError, Log};
+use skep_log::BarrierError;
 use skep_projections::View;
+use skep_proto::Position;
 use skep_proto::v1::StaleRead;
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, time::timeout};
+use tokio::time::timeout;
 
 /// A committed view, and what has to be said of it.
 #[derive(Clone)]
@@ -34,28 +34,45 @@ impl Drop for WaitingRead {
 
 impl Drive {
     /// The committed view, at least as new as when this was called, confirmed by a quorum. Where
-    /// the log of this manager does not work, or does not answer in time, it is what was committed
-    /// before, with a note that says so. A manager refuses where another one may lead.
-    pub async fn read(&self) -> Result<ReadView, Refusal> {
+    /// the log of this manager does not work, or nobody confirms in time, it is what was committed
+    /// before, with a note that says so.
+    pub async fn read(&self) -> ReadView {
         let number = self.state.reads().begin(self.clock().uptime());
-        let Some(number) = number else { return Ok(self.stale(SILENT.into())) };
+        let Some(number) = number else { return self.stale(SILENT.into()) };
         let waiting = WaitingRead { state: self.state.clone(), number };
-        let mut confirmed = Box::pin(confirm(self.log.clone(), self.state.published()));
+        let mut confirmed = Box::pin(self.clone().confirm());
         match timeout(Duration::from_nanos(CONFIRM_READ_NS_MAX), &mut confirmed).await {
-            Ok(Ok(published)) => Ok(ReadView { view: published.view.clone(), stale: None }),
-            Ok(Err(BarrierError::NotLeader)) => {
-                Err(Refusal::exhausted("this manager does not lead")
-                    .hint("ask the leader, or try again in a moment"))
-            }
-            Ok(Err(BarrierError::Failed(why))) => Ok(self.stale(why)),
+            Ok(Ok(published)) => ReadView { view: published.view.clone(), stale: None },
+            Ok(Err(why)) => self.stale(why),
             Err(_) => {
                 // The log is silent for as long as it does not answer this one.
                 tokio::spawn(async move {
                     drop(confirmed.await);
                     drop(waiting);
                 });
-                Ok(self.stale(SILENT.into()))
+                self.stale(SILENT.into())
             }
+        }
+    }
+
+    /// Waits until all that was committed anywhere before this call is in the published view.
+    async fn confirm(self) -> Result<Arc<Published>, String> {
+        let position = self.read_index().await?;
+        let mut published = self.state.published();
+        let seen = published.wait_for(|newest| newest.view.position() >= position).await;
+        seen.map(|newest| newest.clone()).map_err(|_| "the manager is stopping".into())
+    }
+
+    /// Up to where history was committed when this was called: as this manager's log says, or where
+    /// it does not lead, as the one says that does.
+    async fn read_index(&self) -> Result<Position, String> {
+        match self.log.barrier().await {
+            Ok(position) => Ok(position),
+            Err(BarrierError::Failed(why)) => Err(why),
+            Err(BarrierError::NotLeader) => match self.state.leader_link() {
+                Some(link) => link.read_index().await,
+                None => Err("this manager does not lead".into()),
+            },
         }
     }
 
@@ -80,14 +97,3 @@ impl Drive {
 
 /// Why a read is stale where the log says nothing at all.
 const SILENT: &str = "the log does not answer";
-
-/// Waits until all that was committed anywhere before this call is in the published view.
-async fn confirm(
-    log: Arc<Log>,
-    mut published: watch::Receiver<Arc<Published>>,
-) -> Result<Arc<Published>, BarrierError> {
-    let position = log.barrier().await?;
-    let seen = published.wait_for(|newest| newest.view.position() >= position).await;
-    seen.map(|newest| newest.clone())
-        .map_err(|_| BarrierError::Failed("the manager is stopping".into()))
-}

@@ -5,12 +5,14 @@
 //! only one takes the turn itself. Views are published under the lock, so that no answer can leave
 //! before the view that it rests on; answers are given after it.
 
-use super::{Reply, core, mailbox::Mailbox, trial::TrialSince, unconfirmed::UnconfirmedReads};
+use super::{
+    LeaderLink, Reply, core, mailbox::Mailbox, trial::TrialSince, unconfirmed::UnconfirmedReads,
+};
 use crate::{clock, drive::Published, metrics::MetricCounters, turn};
 use skep_log::{Health, Log, SealedEntry};
 use skep_projections::{Delta, View};
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, atomic},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak, atomic},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -37,6 +39,15 @@ pub struct DriveState {
     /// The bits of the free share of the disk that the state machine was told last.
     told_free: atomic::AtomicU64,
     trial: Mutex<TrialSince>,
+    /// Set once, before anything is asked.
+    others: OnceLock<OtherManagers>,
+    own: Weak<DriveState>,
+}
+
+/// The way to the manager that leads, and the runtime that waits for its answers.
+struct OtherManagers {
+    link: Arc<dyn LeaderLink>,
+    runtime: tokio::runtime::Handle,
 }
 
 struct Locked {
@@ -66,7 +77,20 @@ enum LogRunsOn {
 #[derive(Default)]
 struct Effects {
     proposals: Vec<SealedEntry>,
+    outgoing: Outgoing,
+}
+
+/// What leaves the state machine for others than the log.
+#[derive(Default)]
+struct Outgoing {
     answers: Vec<AnswersToGive>,
+    forwards: Vec<core::ForwardJob<Reply>>,
+}
+
+impl Outgoing {
+    fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.forwards.is_empty()
+    }
 }
 
 /// Answers, in the order in which they are to be given.
@@ -80,7 +104,7 @@ impl DriveState {
     pub fn new(identity: core::ManagerIdentity, counters: Arc<MetricCounters>) -> Arc<DriveState> {
         let empty =
             Arc::new(Published { view: View::default(), delta: Arc::new(Delta::default()) });
-        Arc::new(DriveState {
+        Arc::new_cyclic(|own| DriveState {
             locked: Mutex::new(Locked {
                 core: core::DriveCore::new(identity),
                 sleep: Sleep::Awake,
@@ -94,7 +118,21 @@ impl DriveState {
             clock: clock::SystemClock::start(),
             told_free: atomic::AtomicU64::new(0),
             trial: Mutex::default(),
+            others: OnceLock::new(),
+            own: own.clone(),
         })
+    }
+
+    /// Says how the manager that leads is reached. To be called on the runtime, once.
+    pub(super) fn link(&self, link: Arc<dyn LeaderLink>) {
+        let runtime = tokio::runtime::Handle::current();
+        // Nobody else sets it.
+        self.others.set(OtherManagers { link, runtime }).ok();
+    }
+
+    /// The way to the manager that leads.
+    pub(super) fn leader_link(&self) -> Option<Arc<dyn LeaderLink>> {
+        self.others.get().map(|others| others.link.clone())
     }
 
     /// What the sessions have to hear.
@@ -106,7 +144,7 @@ impl DriveState {
         self.published.subscribe()
     }
 
-    pub(super) fn newest(&self) -> Arc<Published> {
+    pub(crate) fn newest(&self) -> Arc<Published> {
         self.published.borrow().clone()
     }
 
@@ -148,7 +186,7 @@ impl DriveState {
     ) -> R {
         let (result, effects) = self.locked_step(news);
         debug_assert!(effects.proposals.is_empty(), "only a turn proposes");
-        self.give(effects.answers);
+        self.let_out(effects.outgoing);
         result
     }
 
@@ -167,7 +205,7 @@ impl DriveState {
         };
         let effects = self.collect(&mut locked.core);
         self.unlock(locked, now);
-        self.give(effects.answers);
+        self.let_out(effects.outgoing);
         if let Some(job) = job {
             self.take_turn(log, job, LogRunsOn::ThisThread);
         }
@@ -194,7 +232,7 @@ impl DriveState {
             self.propose(log, entry);
         }
         drop(proposing);
-        self.give(effects.answers);
+        self.let_out(effects.outgoing);
         if let Some(tasks) = tasks {
             tasks.run();
         }
@@ -244,11 +282,14 @@ impl DriveState {
             match output {
                 core::DriveOutput::Propose(entry) => effects.proposals.push(*entry),
                 core::DriveOutput::Answer(reply, answer) => {
-                    effects.answers.push(AnswersToGive::One(reply, answer));
+                    effects.outgoing.answers.push(AnswersToGive::One(reply, answer));
                 }
                 core::DriveOutput::AnswerAll(answers) => {
-                    effects.answers.push(AnswersToGive::All(answers));
+                    effects.outgoing.answers.push(AnswersToGive::All(answers));
                 }
+                core::DriveOutput::Forward(job) => effects.outgoing.forwards.push(job),
+                // Whoever has forwarded it sees that there is no answer.
+                core::DriveOutput::Return(reply) => drop(reply),
                 core::DriveOutput::Publish(published) => {
                     self.mailbox.published(&published);
                     self.published.send_replace(published);
@@ -256,6 +297,21 @@ impl DriveState {
             }
         }
         effects
+    }
+
+    fn let_out(&self, outgoing: Outgoing) {
+        outgoing.forwards.into_iter().for_each(|job| self.forward(job));
+        self.give(outgoing.answers);
+    }
+
+    /// Has the manager that leads decide, and tells the state machine what came of it.
+    fn forward(&self, job: core::ForwardJob<Reply>) {
+        let (Some(others), Some(state)) = (self.others.get(), self.own.upgrade()) else { return };
+        let outcome = others.link.forward(job.message().clone());
+        others.runtime.spawn(async move {
+            let outcome = outcome.await;
+            state.step(|core, now| core.handle_forwarded(job, outcome, now));
+        });
     }
 
     fn give(&self, answers: Vec<AnswersToGive>) {
@@ -294,8 +350,11 @@ pub(super) async fn watch_status(log: Arc<Log>, state: Arc<DriveState>) {
                 let begun = log.begun_incarnation();
                 state.step(|core, _| core.handle_elected(now.term, begun));
             }
+            Health::Ok if now.known_leader.is_some() => {
+                state.step(|core, at| core.handle_following(at));
+            }
             Health::Ok => {
-                state.step(|core, at| core.handle_deposed("this manager does not lead", at))
+                state.step(|core, at| core.handle_deposed("no manager leads now", at));
             }
             Health::Failed(why) | Health::Stopped(why) => {
                 state.step(|core, at| core.handle_deposed(&why, at));
@@ -330,7 +389,7 @@ pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
                     TurnThreadStep::Turn(job) => {
                         state.take_turn(&log, *job, LogRunsOn::ItsOwnThread);
                     }
-                    TurnThreadStep::Give(answers) => state.give(answers),
+                    TurnThreadStep::LetOut(outgoing) => state.let_out(outgoing),
                 }
             }
         })
@@ -340,7 +399,7 @@ pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
 /// What the turn's thread does next.
 enum TurnThreadStep {
     Turn(Box<core::TurnJob<Reply>>),
-    Give(Vec<AnswersToGive>),
+    LetOut(Outgoing),
 }
 
 /// Waits until there is a turn to take or an answer to give. None when the state machine has
@@ -356,11 +415,11 @@ fn next_work(state: &DriveState) -> Option<TurnThreadStep> {
         if let Some(job) = job {
             // What is to be carried out from here belongs before the turn's own outputs.
             drop(locked);
-            state.give(effects.answers);
+            state.let_out(effects.outgoing);
             return Some(TurnThreadStep::Turn(Box::new(job)));
         }
-        if !effects.answers.is_empty() {
-            return Some(TurnThreadStep::Give(effects.answers));
+        if !effects.outgoing.is_empty() {
+            return Some(TurnThreadStep::LetOut(effects.outgoing));
         }
         if locked.core.is_stopped() {
             return None;

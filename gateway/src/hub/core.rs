@@ -208,6 +208,7 @@ fn request_bytes(request: &Request) -> usize {
             MachineRequest::Close { .. }
             | MachineRequest::Silent { .. }
             | MachineRequest::FoundAuthority { .. }
+            | MachineRequest::Membership { .. }
             | MachineRequest::Fact(_),
         )
         | Request::Command(_) => REQUEST_BYTES,

@@ -29,6 +29,8 @@ pub(super) struct Doorkeeper {
     pub(super) drive: Drive,
     pub(super) opener: DoorOpener,
     pub(super) watch: DoorWatch,
+    /// Where a manager listens that has joined others, until the log says it.
+    pub(super) joined_at: Option<DoorAddress>,
 }
 
 impl Doorkeeper {
@@ -37,11 +39,13 @@ impl Doorkeeper {
         let (shown, watched) = watch::channel(None);
         tokio::spawn(async move {
             let kept = keep(&self.authority, &self.drive, &shown, &self.watch);
-            let recorded = || DoorAddress::of(self.manager, &self.drive.newest().view);
+            let recorded =
+                || DoorAddress::of(self.manager, &self.drive.newest().view).or(self.joined_at);
             let opened = async {
                 // Before that the view says of no port that it is open.
                 let mut published = self.drive.published();
-                let is_founded = |p: &Arc<Published>| !p.view.cluster().id.is_none();
+                let is_founded =
+                    |p: &Arc<Published>| self.joined_at.is_some() || !p.view.cluster().id.is_none();
                 if published.wait_for(is_founded).await.map(drop).is_ok() {
                     self.opener.keep(recorded).await;
                 }

@@ -382,7 +382,9 @@ fn asked(request: &Request) -> String {
         MachineRequest::Close { .. } => "ask close".into(),
         MachineRequest::Silent { .. } => "ask silent".into(),
         MachineRequest::Report { tasks, .. } => format!("ask report of {}", tasks.len()),
-        MachineRequest::Fact(_) => panic!("agents know no facts of the manager"),
+        MachineRequest::Membership { .. } | MachineRequest::Fact(_) => {
+            panic!("agents know no facts of the manager")
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Status {
     pub head: Hash,
     /// Whether the log works.
     pub health: Health,
+    /// The raft id of the manager that leads, as far as is known.
+    pub known_leader: Option<u64>,
 }
 
 /// What a manager is in a term of raft.
@@ -48,11 +50,18 @@ pub struct Leadership {
     pub term: u64,
     /// Whether the log works.
     pub health: Health,
+    /// The raft id of the manager that leads, as far as is known. It may have lost its majority.
+    pub known_leader: Option<u64>,
 }
 
 impl Status {
     fn leadership(&self) -> Leadership {
-        Leadership { leader: self.leader, term: self.term, health: self.health.clone() }
+        Leadership {
+            leader: self.leader,
+            term: self.term,
+            health: self.health.clone(),
+            known_leader: self.known_leader,
+        }
     }
 }
 
@@ -68,7 +77,14 @@ pub(crate) struct StatusCell {
 
 impl StatusCell {
     pub(crate) fn new(applied: Position, head: Hash) -> StatusCell {
-        let status = Status { leader: false, term: 0, applied, head, health: Health::Ok };
+        let status = Status {
+            leader: false,
+            term: 0,
+            applied,
+            head,
+            health: Health::Ok,
+            known_leader: None,
+        };
         StatusCell {
             leadership: watch::Sender::new(status.leadership()),
             status: watch::Sender::new(status),
@@ -103,6 +119,11 @@ impl StatusCell {
         };
         self.leading.store(leading, Relaxed);
         self.change(|status| status.term = term);
+    }
+
+    /// This manager leads, or is told who does.
+    pub(crate) fn follows(&self, leader: Option<u64>) {
+        self.change(|status| status.known_leader = leader);
     }
 
     pub(crate) fn health(&self, health: Health) {

@@ -83,6 +83,7 @@ impl OpenLog {
         self.listeners
             .status
             .elected(self.listeners.status.now().term, history::RaftRole::Follower);
+        self.listeners.status.follows(None);
     }
 
     /// Nothing more comes and nothing more is read.

@@ -68,6 +68,21 @@ pub enum NoMemberChange {
     Unknown(String),
 }
 
+/// Who takes part in raft.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RaftMembers {
+    /// The manager that says so.
+    pub own: u64,
+    /// Who leads, as far as that is known. It may have lost its majority.
+    pub leader: Option<u64>,
+    /// Those who vote.
+    pub voters: BTreeSet<u64>,
+    /// Those who only follow.
+    pub followers: BTreeSet<u64>,
+    /// On the leader alone: how long each of the others has not answered, if it ever did.
+    pub silent_for: BTreeMap<u64, Duration>,
+}
+
 /// What the leader knows of the managers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MembersView {
@@ -107,13 +122,20 @@ pub(crate) async fn hand_over(raft: Raft, to: u64) -> Result<(), NoMemberChange>
     given.map_err(|error| NoMemberChange::Unknown(error.to_string()))
 }
 
-/// Those who vote and those who follow, as far as this manager knows.
-pub(crate) fn members(raft: &Raft) -> (BTreeSet<u64>, BTreeSet<u64>) {
+/// Who takes part, as far as this manager knows.
+pub(crate) fn members(raft: &Raft) -> RaftMembers {
     let metrics = raft.metrics();
     let now = metrics.borrow_watched();
-    let voters = now.membership_config.voter_ids().collect();
-    let learners = now.membership_config.membership().learner_ids().collect();
-    (voters, learners)
+    let heard = now.heartbeat.iter().flatten();
+    RaftMembers {
+        own: now.id,
+        leader: now.current_leader,
+        voters: now.membership_config.voter_ids().collect(),
+        followers: now.membership_config.membership().learner_ids().collect(),
+        silent_for: heard
+            .filter_map(|(raft_id, heard)| Some((*raft_id, heard.as_ref()?.into_inner().elapsed())))
+            .collect(),
+    }
 }
 
 fn refused<T>(why: String) -> Result<T, NoMemberChange> {

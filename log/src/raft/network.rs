@@ -3,7 +3,7 @@
 
 use super::{
     machine::SnapshotFile,
-    peers::{self, NoPeerAnswer, PeerAddress, PeerAnswer, PeerRequest, PeerTransport},
+    peers::{self, NoPeerAnswer, PeerAddress, PeerAnswer, PeerLane, PeerRequest, PeerTransport},
     runtime::TaskRuntime,
     types::{Peer, Types, Vote},
     wire,
@@ -32,7 +32,12 @@ const IDLE_ANSWERS_MAX: u32 = 3;
 pub(crate) struct NoTransport;
 
 impl PeerTransport for NoTransport {
-    fn ask(&self, to: PeerAddress, _: Bytes) -> BoxFuture<'static, Result<Bytes, NoPeerAnswer>> {
+    fn ask(
+        &self,
+        to: PeerAddress,
+        _: PeerLane,
+        _: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, NoPeerAnswer>> {
         let PeerAddress { raft_id: target, address, .. } = to;
         let cause = "there is no transport between managers yet".to_owned();
         Box::pin(async move { Err(NoPeerAnswer::Unreachable { target, address, cause }) })
@@ -74,7 +79,7 @@ impl PeerClient {
         let peers::OwnIdentity { raft_id: sender, lineage } = self.own;
         let envelope = wire::PeerEnvelope { sender, target: self.to.raft_id, lineage };
         let question = wire::encode_request(envelope, &request);
-        let answer = self.transport.ask(self.to.clone(), question);
+        let answer = self.transport.ask(self.to.clone(), request.lane(), question);
         let answer = TaskRuntime::timeout(patience, answer).await.unwrap_or_else(|_| {
             let PeerAddress { raft_id, address, .. } = &self.to;
             let late = format!("manager {raft_id} at {address:?} did not answer in {patience:?}");

@@ -65,6 +65,28 @@ pub enum NoPeerAnswer {
     Refused(String),
 }
 
+/// How a question travels.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum PeerLane {
+    /// Votes and heartbeats: small, and late is lost. They never wait behind what is large.
+    Urgent,
+    /// Entries and snapshots.
+    Bulk,
+}
+
+impl PeerRequest {
+    /// How it travels.
+    pub(crate) fn lane(&self) -> PeerLane {
+        match self {
+            PeerRequest::Append(append) if append.entries.is_empty() => PeerLane::Urgent,
+            PeerRequest::Vote(_) | PeerRequest::RehearseVote(_) | PeerRequest::TakeLead(_) => {
+                PeerLane::Urgent
+            }
+            PeerRequest::Append(_) | PeerRequest::Snapshot(_) => PeerLane::Bulk,
+        }
+    }
+}
+
 /// Another manager, and where it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PeerAddress {
@@ -83,6 +105,7 @@ pub trait PeerTransport: std::fmt::Debug + Send + Sync + 'static {
     fn ask(
         &self,
         to: PeerAddress,
+        lane: PeerLane,
         question: Bytes,
     ) -> BoxFuture<'static, Result<Bytes, NoPeerAnswer>>;
 }

@@ -33,11 +33,11 @@ pub(super) fn watch(
     let mut metrics = raft.metrics();
     tasks::spawn(async move {
         loop {
-            let (term, lead, sole, running) = {
+            let (term, lead, sole, running, leader) = {
                 let now = metrics.borrow_watched();
                 // One that has just joined knows an old membership of somebody else alone.
                 let sole = now.membership_config.nodes().map(|(raft_id, _)| *raft_id).eq([now.id]);
-                (now.current_term, lead(&now), sole, now.running_state.clone())
+                (now.current_term, lead(&now), sole, now.running_state.clone(), now.current_leader)
             };
             alone.store(sole, Relaxed);
             let lease = match lead {
@@ -47,6 +47,7 @@ pub(super) fn watch(
             let leads = running.is_ok() && (lead == Lead::Alone || lease.is_some());
             let role = if leads { history::RaftRole::Leader } else { history::RaftRole::Follower };
             status.elected(term, role);
+            status.follows(leader);
             if let Err(error) = running {
                 if !matches!(error, openraft::errors::Fatal::Stopped) {
                     alarm.raise(LogFailure::Disk(FailureCause::of(error)));

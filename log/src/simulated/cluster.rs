@@ -217,7 +217,7 @@ impl Cluster {
         };
         let Some(raft) = self.wire.handle(most) else { return BTreeSet::new() };
         let known = raft.run(|raft| async move { members::members(&raft) }).await;
-        let members = known.map(|(voters, learners)| &voters | &learners).unwrap_or_default();
+        let members = known.map(|known| &known.voters | &known.followers).unwrap_or_default();
         // An order to add one may have waited in a manager that stood still until it had left.
         &members - &self.witness.seen().removed
     }

@@ -3,7 +3,7 @@
 
 use crate::raft::{
     handle::RaftHandle,
-    peers::{NoPeerAnswer, PeerAddress, PeerAnswer, PeerTransport},
+    peers::{NoPeerAnswer, PeerAddress, PeerAnswer, PeerLane, PeerTransport},
     virtual_time::{Process, VirtualTime},
     wire,
 };
@@ -167,6 +167,7 @@ impl PeerTransport for NetworkEnd {
     fn ask(
         &self,
         to: PeerAddress,
+        _: PeerLane,
         question: Bytes,
     ) -> BoxFuture<'static, Result<Bytes, NoPeerAnswer>> {
         let (wire, own) = (self.wire.clone(), self.own);

@@ -3,7 +3,7 @@
 use super::{PATIENCE, chain, stands, verify};
 use crate::{
     Config, Health, HistoryReader, Log, LogOrigin, MemberChange, NoPeerAnswer, OpenError,
-    PeerAddress, PeerTransport, ProposeError, SnapshotPolicy, testing::Hashes,
+    PeerAddress, PeerLane, PeerTransport, ProposeError, SnapshotPolicy, testing::Hashes,
 };
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
@@ -40,6 +40,7 @@ impl PeerTransport for WiresEnd {
     fn ask(
         &self,
         to: PeerAddress,
+        _: PeerLane,
         question: Bytes,
     ) -> BoxFuture<'static, Result<Bytes, NoPeerAnswer>> {
         let WiresEnd { own, wires } = self.clone();
@@ -194,7 +195,7 @@ async fn three_managers_go_on_without_their_leader_which_comes_back() {
     all.write(30, &[]).await;
     all.join(2).await;
     all.join(3).await;
-    assert_eq!(all.log(1).members().await, Some(([1, 2, 3].into(), BTreeSet::new())));
+    assert_eq!(all.log(1).members().await.unwrap().voters, [1, 2, 3].into());
     all.write(20, &[]).await;
     all.agree().await;
     for _ in 0..2 {
@@ -254,7 +255,8 @@ async fn leadership_is_handed_to_the_manager_that_is_named() {
     all.change(MemberChange::Remove { raft_id: 1 }).await;
     all.close(1).await;
     all.write(5, &[]).await;
-    assert_eq!(all.log(2).members().await, Some(([2].into(), BTreeSet::new())));
+    let members = all.log(2).members().await.unwrap();
+    assert_eq!((members.voters, members.followers), ([2].into(), BTreeSet::new()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -335,7 +337,8 @@ async fn a_gap_that_a_snapshot_left_is_told_and_never_jumped_over() {
 async fn a_folder_is_of_one_life_as_a_manager_and_no_other() {
     let mut all = Managers::begin(SnapshotPolicy::default()).await;
     all.open(2).await.unwrap();
-    assert_eq!(all.log(2).members().await, Some(Default::default()), "it waits to be added");
+    let members = all.log(2).members().await.unwrap();
+    assert_eq!(members.voters, BTreeSet::new(), "it waits to be added");
     all.close(2).await;
     let again = LogOrigin::Joins { raft_id: 5, lineage: LINEAGE };
     let config = Config { origin: again, ..all.config(2) };

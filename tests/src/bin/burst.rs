@@ -10,7 +10,7 @@
 use anyhow::{Result, bail, ensure};
 use skep_gateway::{
     admit::{CertificateAsked, CertificateClaim, MachineRequest, Newcomer, Request, TaskReport},
-    drive::{Drive, DriveState, ManagerIdentity},
+    drive::{Drive, DriveState, ManagerIdentity, NoLeaderLink},
     metrics::MetricCounters,
     turn::Answer,
 };
@@ -90,7 +90,7 @@ async fn open(dir: &Path) -> Result<BurstCluster> {
         ManagerIdentity { node: MANAGER, code_version: "burst".into(), genesis, safe_mode: false };
     let state = DriveState::new(identity, Arc::new(MetricCounters::default()));
     let log = Arc::new(Log::open(Config::new(dir.join("log"), MANAGER), state.fold()).await?);
-    let (drive, turns) = Drive::start(log.clone(), state);
+    let (drive, turns) = Drive::start(log.clone(), state, Arc::new(NoLeaderLink));
     let cluster = BurstCluster { drive, log, turns };
     let wait = time::Instant::now();
     while cluster.drive.newest().view.cluster().id.is_none()
@@ -99,7 +99,7 @@ async fn open(dir: &Path) -> Result<BurstCluster> {
         ensure!(wait.elapsed() < time::Duration::from_secs(10), "no leader");
         tokio::time::sleep(time::Duration::from_millis(1)).await;
     }
-    cluster.drive.read().await.map_err(|refusal| anyhow::anyhow!(refusal.message))?;
+    cluster.drive.read().await;
     Ok(cluster)
 }
 

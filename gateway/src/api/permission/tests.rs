@@ -4,9 +4,9 @@ use super::*;
 use crate::peer::{PeerChannel, PeerOrigin, SocketPeer};
 use skep_projections::fixture::{World, id};
 use skep_proto::{
-    Id,
+    Id, MANAGERS_LEVEL,
     time::SECOND_NS,
-    v1::{NodeRole, Person},
+    v1::{FeatureLevelRaised, NodeRole, Person, RaftIdAssigned, event::Kind},
 };
 use skep_trust::{KeyDigest, Validity};
 
@@ -22,11 +22,34 @@ fn network() -> PeerOrigin {
     PeerOrigin::Network(([127, 0, 0, 1], 9).into())
 }
 
-fn certificate(node: Id, key: KeyDigest, (from, until): (u64, u64)) -> PeerChannel {
+fn certificate(node: Id, key: KeyDigest, times: (u64, u64)) -> PeerChannel {
+    certificate_of(NodeRole::Worker, node, key, times)
+}
+
+fn certificate_of(
+    role: NodeRole,
+    node: Id,
+    key: KeyDigest,
+    (from, until): (u64, u64),
+) -> PeerChannel {
     let validity = Validity { not_before: Timestamp(from), not_after: Timestamp(until) };
-    let (role, cluster, serial) = (NodeRole::Worker, Id(9), [1; 16]);
+    let (cluster, serial) = (Id(9), [1; 16]);
     let certificate = NodeCertificate { node, role, cluster, key, validity, serial };
     PeerChannel::Tls(Some(Box::new(certificate)))
+}
+
+/// Nodes n1 and n2, the manager m1, and one that was removed.
+fn world() -> World {
+    let mut world = World::empty();
+    let raised = FeatureLevelRaised { level: MANAGERS_LEVEL, ..FeatureLevelRaised::default() };
+    world.record(Kind::FeatureLevelRaised(raised));
+    world.tell(
+        "node n1 | certify n1 | node n2 | certify n2 | node m1 | certify m1 | node gone | \
+         certify gone | rmnode gone",
+    );
+    let node_id = id("node", "m1").to_bytes();
+    world.record(Kind::RaftIdAssigned(RaftIdAssigned { node_id, raft_id: 1 }));
+    world
 }
 
 /// Who calls, by a letter.
@@ -49,12 +72,43 @@ fn caller(letter: char) -> ConnectionPeer {
         'o' => (network(), certificate(gone, KEY, (0, NOW.0 - SECOND_NS))),
         'g' => (network(), certificate(gone, KEY, valid)),
         'k' => (network(), certificate(n1, KeyDigest([1; 32]), valid)),
+        // A manager; one whose certificate has ended; with another key, issued later or
+        // before; as a worker.
+        'm' => (network(), manager("m1", KEY, valid)),
+        'E' => (network(), manager("m1", KEY, (0, NOW.0 - SECOND_NS))),
+        'K' => (network(), manager("m1", KeyDigest([1; 32]), (u64::MAX - 1, u64::MAX))),
+        'O' => (network(), manager("m1", KeyDigest([1; 32]), (0, NOW.0))),
+        'w' => (network(), certificate(id("node", "m1"), KEY, valid)),
+        // Certificates of managers for nodes that have no number: known, unknown, removed, ended.
+        'N' => (network(), manager("n2", KEY, valid)),
+        'U' => (network(), manager("new", KEY, valid)),
+        'G' => (network(), manager("gone", KEY, valid)),
+        'X' => (network(), manager("new", KEY, (0, NOW.0 - SECOND_NS))),
         other => panic!("{other:?} is nobody"),
     };
     ConnectionPeer { origin, channel }
 }
 
+fn manager(name: &str, key: KeyDigest, times: (u64, u64)) -> PeerChannel {
+    certificate_of(NodeRole::Manager, id("node", name), key, times)
+}
+
 const CALLERS: &str = "plsnaeygko";
+const MANAGERS: &str = "plsneygkomEKOwNUGX";
+
+#[test]
+fn what_is_for_managers_is_open_to_managers() {
+    let world = world();
+    let may = |path: &str| -> String {
+        let allowed = |letter: &char| may(path, &caller(*letter), &world.view, NOW).is_ok();
+        MANAGERS.chars().filter(allowed).collect()
+    };
+    for call in ["Forward", "ReadIndex", "AuthorityKey"] {
+        assert_eq!(may(&format!("/skep.v1.Managers/{call}")), "m", "{call}");
+    }
+    // Raft hears also whom this manager does not know yet, since it may be the one that is behind.
+    assert_eq!(may("/skep.v1.Managers/Raft"), "mEKNU");
+}
 
 #[test]
 fn each_call_is_open_to_those_whom_it_is_for() {
@@ -77,11 +131,13 @@ fn each_call_is_open_to_those_whom_it_is_for() {
         ("/skep.v1.Dispatcher/Attach", "nagko"),
         ("/skep.v1.Dispatcher/PublishLogs", "na"),
         ("/skep.v1.Dispatcher/Other", ""),
+        ("/skep.v1.Managers/Raft", ""),
+        ("/skep.v1.Managers/Forward", ""),
         ("/skep.v1.Raft/Append", ""),
         ("/", ""),
         ("", ""),
     ];
-    let world = World::of("node n1 | certify n1 | node gone | certify gone | rmnode gone");
+    let world = world();
     for (path, allowed) in table {
         let may: String = CALLERS
             .chars()

@@ -163,7 +163,7 @@ impl<C> Flight<C> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::queue::Arrival, *};
     use crate::{
         admit::Request,
         turn::{Answer, Ask},
@@ -172,7 +172,12 @@ mod tests {
 
     fn decided(asked: &[(u64, Asker)], since: Uptime) -> Decided<WaitingCaller<u64>> {
         let ask = |(caller, asker): &(u64, Asker)| Ask {
-            caller: WaitingCaller { caller: Some(*caller), asker: *asker, since },
+            caller: WaitingCaller {
+                caller: Some(*caller),
+                asker: *asker,
+                arrival: Arrival::Here,
+                since,
+            },
             author: Arc::default(),
             request: Request::Command(Command::default()),
             bytes: 0,

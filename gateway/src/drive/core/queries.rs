@@ -14,7 +14,8 @@ impl<C> DriveCore<C> {
         let retry = may_begin.then_some(self.retry_at);
         let stop = self.stops_at.filter(|_| !self.is_stopped());
         let look = self.presence.due(&self.committed).filter(|_| self.tenure.is_some());
-        [wake, retry, stop, look, self.queue.deadline(), self.flight.deadline()]
+        let forwarding = self.forwarding_due();
+        [wake, retry, stop, look, forwarding, self.queue.deadline(), self.flight.deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -62,6 +63,7 @@ impl<C> DriveCore<C> {
     pub fn is_idle(&self, now: Now) -> bool {
         self.queue.is_empty()
             && self.flight.is_empty()
+            && self.forwarding.is_idle()
             && !self.is_in_turn()
             && !self.wants_turn(now)
     }

@@ -29,11 +29,21 @@ pub(super) enum Asker {
     Machine,
 }
 
+/// How a request came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Arrival {
+    /// To this manager.
+    Here,
+    /// From another manager, to the one that leads.
+    Forwarded,
+}
+
 /// A caller while its request is on the way.
 pub(super) struct WaitingCaller<C> {
     /// Nobody waits for the answer to one of the leader's own facts.
     pub(super) caller: Option<C>,
     pub(super) asker: Asker,
+    pub(super) arrival: Arrival,
     pub(super) since: Uptime,
 }
 
@@ -72,6 +82,7 @@ impl<C> RequestQueue<C> {
                 | MachineRequest::Conditions { .. }
                 | MachineRequest::Close { .. }
                 | MachineRequest::Silent { .. }
+                | MachineRequest::Membership { .. }
                 | MachineRequest::Fact(_),
             ) => REQUESTS_MAX,
         };
@@ -97,6 +108,35 @@ impl<C> RequestQueue<C> {
         // As many may come again: room that grows step by step moves what is in it each time.
         let room = VecDeque::with_capacity(self.asks.len());
         mem::replace(&mut self.asks, room).into()
+    }
+
+    /// The first ones, up to these bounds; one is given whatever its size.
+    pub(super) fn take_some(&mut self, max: usize, bytes_max: usize) -> Vec<Ask<WaitingCaller<C>>> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(next) = self.asks.front() {
+            bytes += next.bytes;
+            if taken.len() >= max || (bytes > bytes_max && !taken.is_empty()) {
+                break;
+            }
+            self.bytes -= next.bytes;
+            taken.extend(self.asks.pop_front());
+        }
+        self.look_for_oldest();
+        taken
+    }
+
+    /// Takes out those who were forwarded by another manager.
+    pub(super) fn take_forwarded(&mut self) -> Vec<WaitingCaller<C>> {
+        let forwarded = |ask: &Ask<WaitingCaller<C>>| ask.caller.arrival == Arrival::Forwarded;
+        if !self.asks.iter().any(forwarded) {
+            return Vec::new();
+        }
+        let (taken, kept): (VecDeque<_>, VecDeque<_>) =
+            mem::take(&mut self.asks).into_iter().partition(forwarded);
+        self.bytes -= taken.iter().map(|ask| ask.bytes).sum::<usize>();
+        self.asks = kept;
+        self.look_for_oldest();
+        taken.into_iter().map(|ask| ask.caller).collect()
     }
 
     /// Puts back what did not fit into a turn, in front of what came meanwhile.

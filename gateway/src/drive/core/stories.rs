@@ -1,6 +1,7 @@
 //! Stories about the drive: what happens, and what it does then.
 
 mod disk;
+mod forwarding;
 mod idle;
 mod log_failures;
 mod standstill;

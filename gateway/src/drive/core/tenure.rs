@@ -2,7 +2,7 @@
 
 use super::{
     identity::ManagerIdentity,
-    queue::{Asker, WaitingCaller},
+    queue::{Arrival, Asker, WaitingCaller},
     time::{LogClock, WallStep},
 };
 use crate::{
@@ -163,7 +163,12 @@ impl LeaderTenure {
         let tip = self.tip.take()?;
         let own = Arc::new(author::manager(identity.node));
         let facts = std::mem::take(&mut self.facts).into_iter().map(|kind| Ask {
-            caller: WaitingCaller { caller: None, asker: Asker::Machine, since: now.uptime },
+            caller: WaitingCaller {
+                caller: None,
+                asker: Asker::Machine,
+                arrival: Arrival::Here,
+                since: now.uptime,
+            },
             author: own.clone(),
             request: Request::Machine(MachineRequest::Fact(kind)),
             bytes: 0,

@@ -9,7 +9,7 @@ use super::*;
 use crate::admit::{CertificateAsked, CertificateClaim, MachineRequest, Newcomer};
 use skep_projections::{fixture::service_spec, trust::IssuedCertificate};
 use skep_proto::{
-    Id, Lineage, Timestamp, author, event,
+    Id, Lineage, Revision, Timestamp, author, event,
     v1::{
         ClusterSpec, Command, CommandId, CreateService, NodeDescription, NodeRole, NodeSpec,
         Person, RemoveService, ScaleService, UpdateService, command::Action, service_mode::Mode,
@@ -30,6 +30,8 @@ pub(super) struct DriveWorld {
     /// Size of each request that is asked.
     pub(super) bytes: usize,
     running: Option<TurnDone<String>>,
+    /// Messages to the leader that are on their way.
+    forwards: VecDeque<ForwardJob<String>>,
 }
 
 /// Plays a story: lines of `input -> outputs`.
@@ -64,6 +66,7 @@ impl DriveWorld {
             concluded: 0,
             bytes: 100,
             running: None,
+            forwards: VecDeque::new(),
         }
     }
 
@@ -97,6 +100,10 @@ impl DriveWorld {
                 self.core.handle_elected(number(term), Some(number(incarnation)));
             }
             ["depose"] => self.core.handle_deposed("this manager does not lead", self.now),
+            ["follow"] => self.core.handle_following(self.now),
+            ["answer", ..] => self.answer_forward(&tokens[1..]),
+            ["untaken"] => self.end_forward(ForwardOutcome::NotTaken),
+            ["lost"] => self.end_forward(ForwardOutcome::Lost("the way is cut".into())),
             ["turn"] => extra = self.turn(),
             ["begin"] => extra = self.begin(),
             ["end"] => self.end(),
@@ -136,8 +143,13 @@ impl DriveWorld {
             ["stop"] => self.core.handle_stop(self.now),
             ["next"] => extra = Some(self.next()),
             ["time"] => extra = Some(self.time()),
+            ["forwarded", caller, ..] => {
+                let ask = self.asked(caller.trim_end_matches(':'), &tokens[2..]);
+                self.core.handle_forwarded_requests(vec![ask], self.now);
+            }
             [caller, ..] if caller.ends_with(':') => {
-                self.ask(caller.trim_end_matches(':'), &tokens[1..])
+                let ask = self.asked(caller.trim_end_matches(':'), &tokens[1..]);
+                self.core.handle_request(ask, self.now);
             }
             _ => panic!("a story does not know {input:?}"),
         }
@@ -197,6 +209,38 @@ impl DriveWorld {
         self.core.handle_proposal_failed(hash, "the disk said no", self.now);
     }
 
+    /// The leader's answers to the oldest message: a revision is "done", decided on it; `none` is
+    /// not decided.
+    fn answer_forward(&mut self, answers: &[&str]) {
+        let answer = |told: &&str| {
+            let revision = Revision(told.parse().ok()?);
+            let done = Answer::Accepted {
+                revision,
+                through: revision,
+                object: Id::NONE,
+                changed: true,
+                warnings: Vec::new(),
+            };
+            Some((done, revision))
+        };
+        self.end_forward(ForwardOutcome::Answered(answers.iter().map(answer).collect()));
+    }
+
+    fn end_forward(&mut self, outcome: ForwardOutcome) {
+        let job = self.forwards.pop_front().expect("a message is on its way");
+        self.core.handle_forwarded(job, outcome, self.now);
+    }
+
+    /// All that another one has proposed is committed, and arrives here.
+    pub(super) fn catch_up(&mut self, leader: &DriveWorld) -> String {
+        for entry in &leader.proposed[self.concluded..] {
+            self.core.handle_committed(entry).expect("it is the next entry");
+        }
+        self.concluded = leader.proposed.len();
+        self.core.handle_announced(self.now);
+        self.outputs().join(", ")
+    }
+
     fn later(&mut self, ms: u64) {
         self.suspended(ms);
         self.core.handle_timeout(self.now);
@@ -238,6 +282,11 @@ impl DriveWorld {
                         answers.map(|(caller, answer)| format!("{caller}={}", told(&answer))),
                     );
                 }
+                DriveOutput::Forward(job) => {
+                    said.push(format!("forward {}", job.callers().join(" ")));
+                    self.forwards.push_back(job);
+                }
+                DriveOutput::Return(caller) => said.push(format!("{caller} returned")),
                 DriveOutput::Propose(entry) => {
                     self.proposed.push(Arc::new((*entry).into()));
                     let number = self.proposed.len();
@@ -248,7 +297,7 @@ impl DriveWorld {
         said
     }
 
-    fn ask(&mut self, caller: &str, tokens: &[&str]) {
+    fn asked(&self, caller: &str, tokens: &[&str]) -> Ask<String> {
         let person =
             author::person(Person { uid: 1000, name: "alice".into(), ..Person::default() });
         let (author, request) = match tokens {
@@ -256,8 +305,7 @@ impl DriveWorld {
             _ => (person, Request::Command(self.command(tokens))),
         };
         let (author, bytes) = (Arc::new(author), self.bytes);
-        let ask = Ask { caller: caller.to_owned(), author, request, bytes };
-        self.core.handle_request(ask, self.now);
+        Ask { caller: caller.to_owned(), author, request, bytes }
     }
 
     fn command(&self, tokens: &[&str]) -> Command {

@@ -143,7 +143,7 @@ fn the_managers_own_agent_joins_as_the_managers_node_and_takes_it_back_under_ano
     assert_eq!(world.act("commit"), "m1 certified as manager, m1 closed");
     assert!(world.cluster.view.nodes().find(MANAGER).is_some());
     assert_eq!(world.act("m hello"), "ask open");
-    assert_eq!(world.act("commit"), "m2 welcome 5000, m2 set");
+    assert_eq!(world.act("commit"), "m2 welcome 5000, m2 managers [] number 0, m2 set");
     assert_eq!(world.sessions.conn_of(MANAGER), Some(Conn(2)));
     world.act("m gone");
     world.act("commit");
