@@ -14,6 +14,7 @@ mod lifecycle;
 mod local;
 mod machine;
 mod node;
+mod promoted;
 mod settings;
 mod socket;
 mod start;

@@ -9,7 +9,7 @@ use self::core::{HubCore, HubOutput};
 use crate::{
     admit::CertificateAsked,
     drive::Drive,
-    sessions::{Conn, NodeOfPeer},
+    sessions::{Conn, LeaderWord, NodeOfPeer},
 };
 use skep_proto::{
     Id, Timestamp, author,
@@ -23,6 +23,9 @@ const HUB_INPUTS_MAX: usize = 4_096;
 /// Messages waiting for one agent; at it the stream is dropped, and the agent comes back with its
 /// position.
 const TO_AGENT_MAX: usize = 1_024;
+
+/// Between two looks whether a leader answers.
+const LEADER_LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// An event on a stream, or a request about one.
 pub enum HubInput {
@@ -53,6 +56,8 @@ pub enum HubInput {
     /// The manager stops: every agent gets a message, and no more sessions are opened. Answered
     /// when the messages are queued.
     Stopping(oneshot::Sender<()>),
+    /// Whether there is word of a leader.
+    LeaderWord(LeaderWord),
     /// Something for a node's agent; answered with whether it has a session here.
     Order(Id, ToAgent, oneshot::Sender<bool>),
 }
@@ -83,6 +88,7 @@ impl Hub {
     pub fn start(drive: Drive, own: Id) -> Hub {
         let (inputs, receiver) = mpsc::channel(HUB_INPUTS_MAX);
         let core = HubCore::new(own, &drive.newest().view);
+        tokio::spawn(look_for_leader(drive.clone(), inputs.downgrade()));
         let shell = HubShell { drive, core, streams: BTreeMap::new() };
         tokio::spawn(shell.run(receiver));
         Hub { inputs }
@@ -154,6 +160,7 @@ impl HubShell {
             }
             HubInput::Message(conn, message) => self.core.handle_message(conn, message, now),
             HubInput::Gone(conn) => self.core.handle_gone(conn),
+            HubInput::LeaderWord(word) => self.core.handle_leader_word(word, now),
             HubInput::Stopping(done) => {
                 self.core.handle_stopping();
                 self.act();
@@ -204,6 +211,18 @@ impl HubShell {
     /// Whether the stream takes the message.
     fn offer(&self, conn: Conn, message: ToAgent) -> bool {
         self.streams.get(&conn).is_some_and(|stream| stream.messages.try_send(message).is_ok())
+    }
+}
+
+/// Says again and again whether there is word of a leader, until the hub has ended.
+async fn look_for_leader(drive: Drive, inputs: mpsc::WeakSender<HubInput>) {
+    loop {
+        tokio::time::sleep(LEADER_LOOK_PERIOD).await;
+        let word = drive.leader_word().await;
+        let Some(inputs) = inputs.upgrade() else { return };
+        if inputs.send(HubInput::LeaderWord(word)).await.is_err() {
+            return;
+        }
     }
 }
 

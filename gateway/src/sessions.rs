@@ -5,6 +5,7 @@
 //! grow with the number of sessions. Heartbeats end here: only silence becomes a request.
 
 mod assign;
+mod backing;
 mod entry;
 mod join;
 mod managers;
@@ -17,6 +18,7 @@ mod stories;
 #[cfg(test)]
 mod world;
 
+pub use backing::LeaderWord;
 pub use entry::NodeOfPeer;
 pub use join::{Applicant, certificate_asked, certified};
 
@@ -80,6 +82,8 @@ pub struct Sessions {
     paces: pace::NodePaces,
     /// When this manager last heard or looked: it listens for as long as it does so in time.
     listened_at: Timestamp,
+    /// Since when there is no word of a leader.
+    word_missing_since: Option<Timestamp>,
     waiting: BTreeMap<u64, PendingAnswer>,
     /// Streams of agents that wait for a certificate.
     joining: BTreeMap<Conn, join::Joining>,
@@ -152,6 +156,7 @@ impl Sessions {
             overdue: overdue::OverdueSessions::default(),
             paces: pace::NodePaces::default(),
             listened_at: Timestamp::NEVER,
+            word_missing_since: None,
             waiting: BTreeMap::new(),
             joining: BTreeMap::new(),
             next_token: 1,

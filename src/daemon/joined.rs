@@ -113,6 +113,12 @@ fn read(path: &Path) -> Result<String> {
     Ok(address.to_owned())
 }
 
+/// Writes down which manager a machine follows that has joined already.
+pub(super) fn write_down(state: &StateDir, address: &str) -> Result<()> {
+    let path = state.path().join(JOINED_FILE);
+    write(&path, address).with_context(|| path.display().to_string())
+}
+
 fn write(path: &Path, address: &str) -> io::Result<()> {
     durable::replace(path, &format!("{address}\n"))
 }

@@ -60,6 +60,15 @@ impl DoorAddress {
         DoorAddress::choose_from(recorded, listen, advertise, &own_addresses())
     }
 
+    /// The same for a machine that others reach at this address, unless somebody says another.
+    pub fn choose_reached_at(
+        own: IpAddr,
+        listen: &str,
+        advertise: &str,
+    ) -> Result<DoorAddress, AddressError> {
+        DoorAddress::choose_from(None, listen, advertise, &[own])
+    }
+
     fn choose_from(
         recorded: Option<DoorAddress>,
         listen: &str,

@@ -4,6 +4,7 @@
 //! at most, and they say so; an error would tell people less, at the moment when they need to look.
 
 use super::{Drive, Published, shell::DriveState, unconfirmed::CONFIRM_READ_NS_MAX};
+use crate::sessions::LeaderWord;
 use skep_log::BarrierError;
 use skep_projections::View;
 use skep_proto::Position;
@@ -74,6 +75,17 @@ impl Drive {
                 None => Err("this manager does not lead".into()),
             },
         }
+    }
+
+    /// Whether a leader that a majority follows answers. A manager that knows no other waits for
+    /// its own log, which no agent can change anything about.
+    pub async fn leader_word(&self) -> LeaderWord {
+        let is_alone = self.newest().view.managers().count() <= 1;
+        if is_alone || self.log.leadership().borrow().leader {
+            return LeaderWord::Heard;
+        }
+        let Some(link) = self.state.leader_link() else { return LeaderWord::Missing };
+        link.read_index().await.map_or(LeaderWord::Missing, |_| LeaderWord::Heard)
     }
 
     fn stale(&self, why: String) -> ReadView {

@@ -6,7 +6,7 @@
 
 use crate::{
     admit::{CertificateAsked, MachineRequest, Request, TaskReport},
-    sessions::{Conn, NodeOfPeer, SessionOutput, Sessions},
+    sessions::{Conn, LeaderWord, NodeOfPeer, SessionOutput, Sessions},
     turn::Answer,
 };
 use prost::Message;
@@ -151,6 +151,12 @@ impl<C> HubCore<C> {
     /// The turn's answer, once it is committed; `view` is committed and includes it.
     pub fn handle_answer(&mut self, token: u64, answer: &Answer, view: &View) {
         self.sessions.handle_answer(token, answer, view);
+        self.collect();
+    }
+
+    /// Whether there is word of a leader.
+    pub fn handle_leader_word(&mut self, word: LeaderWord, now: Timestamp) {
+        self.sessions.handle_leader_word(word, now);
         self.collect();
     }
 

@@ -5,8 +5,8 @@
 //! may not know a node yet, and an agent that hears that it was removed ends its tasks.
 
 use super::{
-    Conn, PendingAnswer, STOPPING, ServingState, Session, Sessions, TOO_OFTEN, parts::Outbound,
-    turned,
+    Conn, PendingAnswer, STOPPING, ServingState, Session, Sessions, TOO_OFTEN, backing::NO_LEADER,
+    parts::Outbound, turned,
 };
 use crate::admit::{MachineRequest, same_names, was_removed};
 use skep_projections::{NodeRow, View};
@@ -18,6 +18,8 @@ use skep_proto::{
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
+/// The message to agents while a manager that has joined others has heard nothing of them yet.
+const NO_HISTORY: &str = "this manager has no history yet; try again";
 /// Services named in a warning; the others are counted.
 const SERVICES_NAMED_MAX: usize = 5;
 
@@ -46,6 +48,12 @@ impl Sessions {
         self.listen(now);
         if self.life == ServingState::Stopping {
             return self.turn_away(conn, turned(TurnedCode::Stopping, STOPPING));
+        }
+        if self.lacks_leader(now) {
+            return self.turn_away(conn, turned(TurnedCode::Retry, NO_LEADER));
+        }
+        if view.cluster().id.is_none() {
+            return self.turn_away(conn, turned(TurnedCode::Retry, NO_HISTORY));
         }
         let node = peer.node;
         let warnings = match self.may_open(peer, &hello, view) {

@@ -6,7 +6,7 @@
 use super::{Conn, Sessions};
 use skep_projections::{Delta, NodeRow, View};
 use skep_proto::{
-    Id, Lineage,
+    Id, Lineage, Position, Revision,
     v1::{ClusterManagers, ManagerAddress, NodeRole, to_agent},
 };
 
@@ -34,7 +34,13 @@ impl KnownManagers {
         if managers.is_empty() && role == NodeRole::Worker as i32 && raft_id == 0 {
             return ClusterManagers::default();
         }
-        ClusterManagers { managers, role, raft_id, lineage: self.lineage.0 }
+        ClusterManagers {
+            managers,
+            role,
+            raft_id,
+            lineage: self.lineage.0,
+            ..ClusterManagers::default()
+        }
     }
 }
 
@@ -66,6 +72,8 @@ impl Sessions {
         let told = self.managers.told(row);
         if session.managers != told {
             session.managers = told.clone();
+            let Position { incarnation, revision: Revision(revision) } = view.position();
+            let told = ClusterManagers { incarnation, revision, ..told };
             self.send(conn, to_agent::Message::Managers(told));
         }
     }

@@ -49,7 +49,7 @@ async fn a_machine_with_the_managers_token_gets_a_number_and_may_ask_what_manage
     let [Some((Answer::Refused(refusal), decided_on)), Some(_)] = &answers[..] else {
         panic!("{answers:?}")
     };
-    assert_eq!(refusal.message, "no service \"web\"");
+    assert_eq!(refusal.message, "service \"web\" not found");
     assert!(*decided_on <= running.drive.newest().view.position().revision);
     let key = managers.authority_key(v1::AuthorityKeyRequest {}).await.unwrap().into_inner().key;
     assert!(key.starts_with(b"-----BEGIN PRIVATE KEY"));

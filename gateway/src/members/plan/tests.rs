@@ -112,7 +112,7 @@ fn the_leader_hands_over_before_it_is_taken_out_to_the_one_that_answered_last() 
     assert_eq!(told(&world, &members), "hand over to 3");
     assert_eq!(told(&world, &raft(3, &[1, 2, 3], &[])), "demote 1");
     let alone = told(&world, &raft(1, &[1], &[]));
-    assert_eq!(alone, "add 2 at 10.0.0.2:2377", "there is nobody to hand over to");
+    assert_eq!(alone, "record 2 None", "there is nobody to hand over to");
 }
 
 #[test]

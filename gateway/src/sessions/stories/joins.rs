@@ -151,7 +151,7 @@ fn the_managers_own_agent_joins_as_the_managers_node_and_takes_it_back_under_ano
     assert_eq!(world.act("commit"), "m3 certified as manager, m3 closed");
     assert_eq!(world.act("m hello"), "m4 turned WRONG_KEY, m4 closed");
     assert_eq!(world.act("m hello key=new"), "ask open");
-    assert_eq!(world.act("commit"), "m5 welcome 5000, m5 set");
+    assert_eq!(world.act("commit"), "m5 welcome 5000, m5 managers [] number 0, m5 set");
 }
 
 #[test]

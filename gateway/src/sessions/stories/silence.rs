@@ -134,3 +134,38 @@ fn the_next_look_is_soon_or_when_the_first_agent_may_be_silent() {
     let silent_at = look + 13_500_000_000;
     assert_eq!(world.sessions.poll_timeout(), Some(silent_at), "b may be silent before");
 }
+
+#[test]
+fn a_manager_without_word_of_a_leader_for_one_period_sends_its_agents_away() {
+    check(
+        "member a | member b",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         missing -> -
+         later 4999 -> -
+         missing -> -
+         later 1 -> -
+         missing -> a1 turned RETRY, a1 closed
+         b hello -> b1 turned RETRY, b1 closed
+         heard -> -
+         b hello -> ask open
+         later 9999 -> -
+         later 1 -> ask silent",
+    );
+}
+
+#[test]
+fn word_of_a_leader_in_time_keeps_the_agents() {
+    check(
+        "member a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         missing -> -
+         later 4000 -> -
+         heard -> -
+         later 4000 -> -
+         missing -> -
+         later 4000 -> -
+         missing -> -",
+    );
+}
