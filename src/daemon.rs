@@ -65,7 +65,9 @@ pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
         });
         inbox.state.send_modify(|local| local.problem = problem);
         let availability = settings.node.availability;
-        let machine = MachineDaemon { state, settings, availability, inbox, service, listener };
+        let port = start::port(&state, &settings)?;
+        let machine =
+            MachineDaemon { state, settings, availability, port, inbox, service, listener };
         let ended = machine.run(first, stop).await;
         // The socket is a promise that somebody answers.
         drop(std::fs::remove_file(&socket));

@@ -237,7 +237,12 @@ fn leaves_something(reserve: Reserve, machine: &Resources) -> CliResult {
 pub(super) fn daemon(top: &GlobalArgs, args: DaemonArgs) -> CliResult {
     top.nothing()?;
     let token = args.token.read()?;
-    let join = args.join.map(|manager| daemon::JoinSettings { manager, token: token.clone() });
+    let join = args.join.map(|manager| daemon::JoinSettings {
+        manager,
+        token: token.clone(),
+        listen: String::new(),
+        advertise: String::new(),
+    });
     if join.is_none() && token.is_some() {
         return Err(CliError::usage("--token has no effect without --join")
             .hint("name the manager to join with --join HOST:PORT"));

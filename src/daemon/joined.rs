@@ -152,7 +152,8 @@ mod tests {
     use super::*;
 
     fn asked(manager: &str) -> JoinSettings {
-        JoinSettings { manager: manager.into(), token: None }
+        let manager = manager.into();
+        JoinSettings { manager, token: None, listen: String::new(), advertise: String::new() }
     }
 
     fn certify(state: &StateDir) {

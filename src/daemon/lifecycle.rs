@@ -1,10 +1,10 @@
 //! What a machine is to a cluster, and what it becomes when somebody asks or something ends. PURE.
 
 use skep_gateway::admit::Refusal;
-use skep_proto::v1::{FoundCluster, JoinCluster, LeaveCluster, LocalNodeState};
+use skep_proto::v1::{FoundCluster, JoinCluster, LeaveCluster, LocalNodeState, NodeRole};
 
-/// What somebody on the machine wants it to become.
-#[derive(Clone, PartialEq, Debug)]
+/// What somebody on the machine wants it to become. Not shown as text: a join token is in it.
+#[derive(Clone, PartialEq)]
 pub(super) enum LocalRequest {
     /// The manager of a new cluster.
     Found(Box<FoundCluster>),
@@ -34,6 +34,8 @@ pub(super) struct StartFacts {
     pub(super) waits: bool,
     /// The folder is a manager's.
     pub(super) is_manager: bool,
+    /// That manager joined others: `--join` is how its machine came to the cluster.
+    pub(super) joined_as_manager: bool,
     /// An earlier start or request wrote down which manager to follow.
     pub(super) follows: bool,
     /// A cluster has given this machine a certificate.
@@ -67,8 +69,10 @@ pub(super) enum Start {
 /// Who has left a cluster does not found another one by itself: its folder is as empty as that of a
 /// machine whose disk is not mounted.
 pub(super) fn at_start(facts: StartFacts) -> Start {
-    let StartFacts { asks_to_join, waits, is_manager, follows, has_certificate, has_left } = facts;
+    let StartFacts { asks_to_join, waits, is_manager, follows, has_certificate, .. } = facts;
+    let StartFacts { joined_as_manager, has_left, .. } = facts;
     match (asks_to_join, is_manager) {
+        (true, true) if joined_as_manager => Start::Manage,
         (true, true) => Start::RefuseManagersFolder,
         (true, false) => Start::Join,
         (false, true) => Start::Manage,
@@ -136,6 +140,36 @@ pub(super) fn after_managing(state: LocalNodeState, end: AgentEnd) -> Afterwards
         (AgentEnd::Stopped, _) => Afterwards::Stop,
         (AgentEnd::Left, _) | (_, LocalNodeState::Leaving) => Afterwards::MoveAside,
         (AgentEnd::Removed | AgentEnd::Failed, _) => Afterwards::Fail,
+    }
+}
+
+/// What a machine becomes while its tasks run on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum RoleChange {
+    /// A manager, beside its agent.
+    BecomeManager,
+    /// A worker. One that is to be a manager again, under another number, first is none.
+    BecomeWorker,
+}
+
+/// What a machine is to become, if anything. `own` is its number in raft as a manager, `wanted` the
+/// role that people want it to have and the number that the log has given it (0: none), `certified`
+/// the role in its certificate, without which other managers do not hear it.
+pub(super) fn role_change(
+    own: Option<u64>,
+    (role, raft_id): (NodeRole, u64),
+    certified: Option<NodeRole>,
+) -> Option<RoleChange> {
+    match (own, role, raft_id) {
+        // A cluster of before managers had numbers.
+        (_, NodeRole::Manager, 0) => None,
+        (None, NodeRole::Manager, _) => {
+            (certified == Some(NodeRole::Manager)).then_some(RoleChange::BecomeManager)
+        }
+        (None, NodeRole::Worker, _) => None,
+        // As long as it has its number, others may still count on it.
+        (Some(own), _, given) if own == given => None,
+        (Some(_), NodeRole::Manager | NodeRole::Worker, _) => Some(RoleChange::BecomeWorker),
     }
 }
 

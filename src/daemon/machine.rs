@@ -3,9 +3,10 @@
 
 mod alone;
 mod manager;
+mod roles;
 mod worker;
 
-use super::{joined, left, lifecycle, local, settings, state};
+use super::{joined, left, lifecycle, local, promoted, settings, state};
 use anyhow::{Context, Result};
 use skep_agent::{AgentError, AgentHandle, core};
 use skep_gateway::{api::serve, clock, connections};
@@ -38,6 +39,8 @@ pub(super) struct MachineDaemon {
     pub(super) settings: settings::DaemonSettings,
     /// As the daemon was started, whatever somebody asked for since.
     pub(super) availability: NodeAvailability,
+    /// Where it listens once it is a manager.
+    pub(super) port: promoted::PortWish,
     pub(super) inbox: local::LocalInbox,
     pub(super) service: local::LocalService,
     pub(super) listener: unix::net::UnixListener,
@@ -96,6 +99,11 @@ impl MachineDaemon {
         }
         // Whoever asked may have gone.
         answer.send(may).ok();
+    }
+
+    /// Whether its tasks are ending: what it was to become does not matter any more.
+    fn is_leaving(&self) -> bool {
+        self.inbox.state.borrow().decided == LocalNodeState::Leaving
     }
 
     /// The tasks begin to end; the agent ends with them.

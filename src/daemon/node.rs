@@ -14,7 +14,7 @@ use skep_agent::{
 };
 use skep_proto::v1::RuntimeKind;
 use skep_trust::JoinToken;
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 /// Where an engine listens unless somebody says otherwise.
 const DOCKER_SOCKET: &str = "unix:///var/run/docker.sock";
@@ -53,6 +53,11 @@ pub(super) fn runtime(state: &StateDir, settings: &NodeSettings) -> Result<Arc<d
             Ok(Arc::new(runtime))
         }
     }
+}
+
+/// Where the agent keeps the node's key and certificate.
+pub(super) fn certificates(state: &StateDir) -> PathBuf {
+    state.path().join("agent").join("certificates")
 }
 
 /// The agent over that runtime, not yet running.

@@ -54,6 +54,12 @@ impl PortWish {
         durable::replace(&path, &text).with_context(|| path.display().to_string())
     }
 
+    /// Refuses what no machine can listen on or be reached at.
+    pub(super) fn check(&self) -> Result<(), AddressError> {
+        DoorAddress::choose_reached_at([127, 0, 0, 1].into(), &self.listen, &self.advertise)
+            .map(drop)
+    }
+
     /// The addresses for a machine that reaches its managers at this one.
     pub(super) fn choose(&self, manager: &str) -> Result<DoorAddress, AddressError> {
         match own_address_toward(manager) {

@@ -56,6 +56,10 @@ pub(crate) struct JoinSettings {
     pub manager: String,
     /// Shown at the first contact.
     pub token: Option<JoinToken>,
+    /// `HOST[:PORT]` where it listens once it is a manager; empty leaves the choice.
+    pub listen: String,
+    /// `HOST[:PORT]` by which others reach it then; empty leaves the choice.
+    pub advertise: String,
 }
 
 /// When a machine that belongs to no cluster founds one.

@@ -6,6 +6,7 @@ use super::{
     lifecycle::{self, BegunBy, Start, StartFacts},
     local::LocalProblem,
     machine::MachineRole,
+    promoted::{self, PortWish},
     settings::{DaemonMode, DaemonSettings, Founding},
     state::StateDir,
 };
@@ -20,6 +21,7 @@ pub(super) fn first_role(
         asks_to_join: settings.join.is_some(),
         waits: settings.founding == Founding::OnRequest,
         is_manager: joined::is_manager(state),
+        joined_as_manager: promoted::read(state).is_ok_and(|joined| joined.is_some()),
         follows: joined::follows(state),
         has_certificate: joined::has_certificate(state),
         has_left: left::has_left(state),
@@ -40,6 +42,21 @@ pub(super) fn first_role(
         }
     };
     Ok((role, LocalProblem::default()))
+}
+
+/// Where the machine listens once it is a manager: as the flags say, or an earlier request.
+pub(super) fn port(state: &StateDir, settings: &DaemonSettings) -> Result<PortWish> {
+    let asked = settings.join.as_ref().map(|join| PortWish {
+        listen: join.listen.clone(),
+        advertise: join.advertise.clone(),
+    });
+    match asked.filter(|asked| *asked != PortWish::default()) {
+        Some(asked) => {
+            asked.check().map_err(|error| Advice::wrong_input(error.to_string(), "write IP:PORT"))?;
+            Ok(asked)
+        }
+        None => Ok(PortWish::read(state)),
+    }
 }
 
 /// Flags of managers stay in a unit's file when its machine joins a cluster.

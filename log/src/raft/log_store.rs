@@ -30,6 +30,8 @@ pub(crate) struct LogStore {
     alarm: Arc<Alarm>,
     /// Whether this manager is the only one.
     alone: Arc<atomic::AtomicBool>,
+    /// Up to where an earlier session is known to have applied.
+    applied_before: Option<types::LogId>,
 }
 
 /// Where a log stands, read from its store.
@@ -64,7 +66,17 @@ impl LogStore {
         queue: writer::Queue,
         alarm: Arc<Alarm>,
     ) -> LogStore {
-        LogStore { store, tail, queue, alarm, alone: Arc::default() }
+        LogStore { store, tail, queue, alarm, alone: Arc::default(), applied_before: None }
+    }
+
+    /// The same where an earlier session had applied what lies before this index. It was committed,
+    /// so a manager that starts without the others knows as much of history, and where they are.
+    pub(crate) fn applied_before(mut self, end: u64) -> Result<LogStore, disk::store::StoreError> {
+        if let Some(last) = end.checked_sub(1) {
+            let found = disk::entries::load_page(&self.store, last..end)?;
+            self.applied_before = found.first().map(|entry| codec::load_log_id(&entry.log_id));
+        }
+        Ok(self)
     }
 
     /// To be set as long as this manager is the only one.
@@ -197,6 +209,10 @@ impl storage::RaftLogStorage<types::Types> for LogStore {
 
     async fn get_log_reader(&mut self) -> LogStore {
         self.clone()
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<types::LogId>, io::Error> {
+        Ok(self.applied_before)
     }
 
     async fn save_vote(&mut self, vote: &types::Vote) -> Result<(), io::Error> {

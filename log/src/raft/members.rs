@@ -126,7 +126,8 @@ pub(crate) async fn hand_over(raft: Raft, to: u64) -> Result<(), NoMemberChange>
 pub(crate) fn members(raft: &Raft) -> RaftMembers {
     let metrics = raft.metrics();
     let now = metrics.borrow_watched();
-    let heard = now.heartbeat.iter().flatten();
+    // Its own entry there is as old as its lead.
+    let heard = now.heartbeat.iter().flatten().filter(|(raft_id, _)| **raft_id != now.id);
     RaftMembers {
         own: now.id,
         leader: now.current_leader,

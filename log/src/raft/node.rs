@@ -54,7 +54,11 @@ impl RunningRaft {
         let part_bytes = parts.snapshot_part_bytes;
         let RaftParts { store, appender, applier, snapshots, listeners, alarm, tasks, .. } = parts;
         let tail = log_store::load_tail(&store)?;
-        applier.lock().unwrap_or_else(PoisonError::into_inner).begin_session(tail.next())?;
+        let applied_before = {
+            let mut applier = applier.lock().unwrap_or_else(PoisonError::into_inner);
+            applier.begin_session(tail.next())?;
+            applier.known_until()
+        };
         let tail = Arc::new(SharedTail::new(tail));
         let writer =
             writer::Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
@@ -75,6 +79,7 @@ impl RunningRaft {
         let config = timing::config(entries_behind_snapshot).validate();
         let config = config.map_err(|error| failed(FailureCause::of(error)))?;
         let log_store = log_store::LogStore::new(store, tail, queue.clone(), alarm.clone());
+        let log_store = log_store.applied_before(applied_before)?;
         let alone = log_store.alone();
         let (network, raft_id) = (network::Network { transport, own, part_bytes }, own.raft_id);
         let raft = machine::Raft::new(raft_id, Arc::new(config), network, log_store, machine).await;

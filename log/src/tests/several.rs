@@ -349,3 +349,23 @@ async fn a_folder_is_of_one_life_as_a_manager_and_no_other() {
     let foreign = all.log(2).hear(Bytes::from_static(b"nonsense")).await;
     assert!(!foreign.is_empty(), "whoever asks is told");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_that_starts_without_the_others_knows_what_it_had_applied() {
+    let mut all = Managers::begin(SnapshotPolicy::default()).await;
+    all.join(2).await;
+    all.join(3).await;
+    all.write(20, &[]).await;
+    all.agree().await;
+    for raft_id in [1, 2, 3] {
+        all.close(raft_id).await;
+    }
+    all.open(2).await.unwrap();
+    let known = all.folds[&2].list().len();
+    assert!(known >= 19, "the newest entry may not have been indexed: it knows {known}");
+    assert!(!all.log(2).leadership().borrow().leader);
+    all.open(3).await.unwrap();
+    all.write(5, &[]).await;
+    all.agree().await;
+    assert_eq!(all.folds[&3].list().len(), 25);
+}

@@ -90,7 +90,9 @@ async fn damaged_snapshots_are_passed_over() {
         std::fs::write(&newest, b"rubbish").unwrap();
         let (log, again) = open_often(dir.path()).await;
         assert_eq!(again.list(), all);
-        assert!(!newest.exists(), "what can't be used is swept away");
+        // Another one may have been taken at the same revision meanwhile.
+        let found = std::fs::read(&newest).unwrap_or_default();
+        assert_ne!(found, b"rubbish", "what can't be used is swept away");
         log.close().await;
     }
 }

@@ -41,6 +41,7 @@ fn a_start_goes_on_with_what_the_machine_was() {
         (manager, Start::Manage),
         (StartFacts { waits: true, has_left: true, ..manager }, Start::Manage),
         (StartFacts { asks_to_join: true, ..manager }, Start::RefuseManagersFolder),
+        (StartFacts { asks_to_join: true, joined_as_manager: true, ..manager }, Start::Manage),
         (worker, Start::Follow),
         (StartFacts { waits: true, has_left: true, ..worker }, Start::Follow),
         (StartFacts { follows: false, ..worker }, Start::RefuseWorkersFolder),
@@ -92,4 +93,33 @@ fn who_asks_a_machine_that_is_no_manager_hears_what_it_is() {
     assert!(told(Joining).ends_with("joining the cluster behind 10.0.0.1:2377"));
     assert!(told(Leaving).ends_with("is leaving its cluster"));
     assert!(no_manager(Alone, "").hint.contains("skep cluster init"));
+}
+
+#[test]
+fn a_machine_becomes_what_people_want_when_it_has_what_that_needs() {
+    use NodeRole::{Manager, Worker};
+    use RoleChange::{BecomeManager, BecomeWorker};
+    let table = [
+        // A worker, and what it hears: wanted role and number, the role in its certificate.
+        (None, (Worker, 0), Some(Worker), None),
+        (None, (Manager, 0), Some(Worker), None),
+        (None, (Manager, 4), Some(Worker), None),
+        (None, (Manager, 4), None, None),
+        (None, (Manager, 4), Some(Manager), Some(BecomeManager)),
+        // It is being taken out, and has not been a manager since its start.
+        (None, (Worker, 4), Some(Manager), None),
+        (None, (Worker, 0), Some(Manager), None),
+        // A manager with the number 4.
+        (Some(4), (Manager, 4), Some(Manager), None),
+        (Some(4), (Worker, 4), Some(Manager), None),
+        (Some(4), (Worker, 4), Some(Worker), None),
+        (Some(4), (Worker, 0), Some(Manager), Some(BecomeWorker)),
+        (Some(4), (Worker, 0), Some(Worker), Some(BecomeWorker)),
+        (Some(4), (Manager, 5), Some(Manager), Some(BecomeWorker)),
+        // Nobody has numbered it: its cluster is of before there were numbers.
+        (Some(1), (Manager, 0), Some(Manager), None),
+    ];
+    for (own, wanted, certified, expected) in table {
+        assert_eq!(role_change(own, wanted, certified), expected, "{own:?} {wanted:?}");
+    }
 }

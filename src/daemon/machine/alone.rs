@@ -6,6 +6,7 @@ use crate::daemon::{
     joined,
     lifecycle::{BegunBy, LocalRequest},
     local::LocalProblem,
+    promoted::PortWish,
     settings::{DaemonMode, JoinSettings},
 };
 use anyhow::Result;
@@ -81,7 +82,19 @@ impl MachineDaemon {
             ))
             .hint("`skep cluster token worker` prints the whole command on a manager"));
         }
-        let asked = JoinSettings { manager: join.manager.clone(), token: Some(token) };
+        let port = PortWish {
+            listen: join.listen_address.clone(),
+            advertise: join.advertise_address.clone(),
+        };
+        port.check().map_err(|error| Refusal::invalid(error.to_string()))?;
+        let asked = JoinSettings {
+            manager: join.manager.clone(),
+            token: Some(token),
+            listen: port.listen.clone(),
+            advertise: port.advertise.clone(),
+        };
+        port.write(&self.state).map_err(|error| Refusal::precondition(Advice::joined(&error)))?;
+        self.port = port;
         let joined = joined::join(&self.state, &asked).map_err(|error| {
             Refusal::precondition(Advice::joined(&error))
                 .hint(Advice::hint_of(&error).unwrap_or_default())

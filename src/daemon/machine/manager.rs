@@ -1,16 +1,18 @@
 //! A machine that is a manager, with its own agent.
 
-use super::{MachineDaemon, MachineRole, end_of, worker::problem_of};
+use super::{MachineDaemon, MachineRole, end_of, roles::role_changes, worker::problem_of};
 use crate::daemon::{
-    lifecycle::{self, Afterwards, BegunBy},
+    lifecycle::{self, Afterwards, BegunBy, RoleChange},
     local::LocalProblem,
     node::{self, FollowedEndpoint},
+    promoted,
     settings::DaemonMode,
 };
 use anyhow::{Context, Result};
 use skep_agent::{AgentError, AgentHandle, ManagerEndpoint, NodeAgent};
 use skep_gateway::manager::{self, ManagerConfig, ManagerError};
 use skep_proto::v1::LocalNodeState;
+use std::pin::pin;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +22,12 @@ struct ManagerHalves {
     following: JoinHandle<Result<(), AgentError>>,
     /// Ends both.
     end: CancellationToken,
+    /// The manager's number in raft.
+    own: u64,
 }
+
+/// The number in raft of the manager that has founded its cluster.
+const FIRST_MANAGER: u64 = 1;
 
 impl MachineDaemon {
     pub(super) async fn manage(
@@ -36,6 +43,8 @@ impl MachineDaemon {
         let socket = self.settings.listen_control.display().to_string();
         tracing::info!(socket, state = %self.state.path().display(), "starting");
         let address = format!("unix://{socket}");
+        // Who has founded the cluster is the first one.
+        let own = config.joined.as_ref().map_or(FIRST_MANAGER, |joined| joined.raft_id);
         let (handle, end) = (agent.handle(), stop.child_token());
         self.inbox.state.send_modify(|local| {
             local.decided = LocalNodeState::Manager;
@@ -43,9 +52,13 @@ impl MachineDaemon {
         });
         let managing = tokio::spawn(manager::run(config, end.clone()));
         let following = tokio::spawn(agent.run(end.clone()));
-        let halves = ManagerHalves { managing, following, end };
-        let (managed, followed) = self.until_both_end(halves, &handle).await?;
+        let halves = ManagerHalves { managing, following, end, own };
+        let (managed, followed, change) = self.until_both_end(halves, &handle).await?;
         managed.with_context(|| format!("state folder {}", self.state.path().display()))?;
+        if let (Some(RoleChange::BecomeWorker), Ok(())) = (change, &followed) {
+            let status = handle.status().borrow().clone();
+            return self.demoted(&status).map(Some);
+        }
         let state = self.inbox.state.borrow().state();
         match lifecycle::after_managing(state, end_of(&followed)) {
             Afterwards::Stop => Ok(None),
@@ -83,6 +96,8 @@ impl MachineDaemon {
             genesis: settings.genesis.clone(),
             heartbeat_period_ns: settings.heartbeat_period.map(|period| period.as_nanos() as u64),
             safe_mode: settings.mode == DaemonMode::Safe,
+            certificates: node::certificates(&self.state),
+            joined: promoted::read(&self.state)?,
         })
     }
 
@@ -92,8 +107,9 @@ impl MachineDaemon {
         &mut self,
         mut halves: ManagerHalves,
         agent: &AgentHandle,
-    ) -> Result<(Result<(), ManagerError>, Result<(), AgentError>)> {
-        let mut followed = None;
+    ) -> Result<(Result<(), ManagerError>, Result<(), AgentError>, Option<RoleChange>)> {
+        let (mut followed, mut change) = (None, None);
+        let mut changes = pin!(role_changes(agent.clone(), Some(halves.own)));
         let managed = loop {
             if let Some(ended) = &followed {
                 let state = self.inbox.state.borrow().state();
@@ -107,6 +123,10 @@ impl MachineDaemon {
                     followed = Some(ended.context("the agent's task")?);
                 }
                 Some(waiting) = self.inbox.next() => self.answer_member(waiting, agent),
+                found = &mut changes, if change.is_none() && !self.is_leaving() => {
+                    change = Some(found);
+                    halves.end.cancel();
+                }
             }
         };
         halves.end.cancel();
@@ -114,6 +134,6 @@ impl MachineDaemon {
             Some(ended) => ended,
             None => halves.following.await.context("the agent's task")?,
         };
-        Ok((managed, followed))
+        Ok((managed, followed, change))
     }
 }

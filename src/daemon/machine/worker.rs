@@ -1,18 +1,28 @@
 //! A machine that follows the manager of another one.
 
-use super::{MachineDaemon, MachineRole, end_of};
+use super::{MachineDaemon, MachineRole, end_of, roles::role_changes};
 use crate::daemon::{
     advice::Advice,
     joined::JoinedCluster,
     lifecycle::{self, Afterwards, AgentEnd, BegunBy},
     local::LocalProblem,
     node::{self, FollowedEndpoint},
+    promoted,
 };
 use anyhow::{Context, Result};
 use skep_agent::{AgentError, AgentHandle, ManagerEndpoint, NodeAgent};
 use skep_proto::v1::LocalNodeState;
+use std::pin::pin;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// How the time of a worker ended.
+enum FollowerEnd {
+    /// Its agent ended.
+    Ended(Result<(), AgentError>),
+    /// It is to become a manager.
+    Promoted,
+}
 
 impl MachineDaemon {
     pub(super) async fn follow(
@@ -21,6 +31,7 @@ impl MachineDaemon {
         by: BegunBy,
         stop: &CancellationToken,
     ) -> Result<Option<MachineRole>> {
+        promoted::tidy(&self.state)?;
         let address = joined.address.clone();
         let (agent, handle) = match (self.follower(joined), by) {
             (Ok(agent), _) => agent,
@@ -35,26 +46,30 @@ impl MachineDaemon {
         let end = stop.child_token();
         let serving = self.serve(&end)?;
         let following = tokio::spawn(agent.run(end.clone()));
-        let ended = self.until_it_ends(following, &handle).await;
+        let ended = self.until_it_ends(following, &handle, &end).await;
         let state = self.inbox.state.borrow().state();
         self.wind_down(&end, serving).await?;
-        let ended = ended?;
-        let how = end_of(&ended);
-        let why = match (ended.map_err(anyhow::Error::from), how) {
-            (Err(_), AgentEnd::Left) if state == LocalNodeState::Joining => given_up(),
-            (Ok(()), _) | (Err(_), AgentEnd::Left) => LocalProblem::default(),
-            (Err(_), AgentEnd::Removed) => removed(),
-            (Err(error), AgentEnd::Failed | AgentEnd::Stopped) => {
-                if lifecycle::after_following(state, how, by) == Afterwards::Fail {
-                    return Err(error);
-                }
-                problem_of(&error)
+        let ended = match ended? {
+            FollowerEnd::Promoted => {
+                let status = handle.status().borrow().clone();
+                return self.promoted(&status).map(Some);
             }
+            FollowerEnd::Ended(ended) => ended,
         };
-        match lifecycle::after_following(state, how, by) {
-            Afterwards::Stop | Afterwards::Fail => Ok(None),
-            Afterwards::MoveAside => self.left(why).map(Some),
-            Afterwards::Forget => self.forgotten(why).map(Some),
+        let how = end_of(&ended);
+        match (lifecycle::after_following(state, how, by), ended) {
+            (Afterwards::Stop, _) | (Afterwards::Fail, Ok(())) => Ok(None),
+            (Afterwards::Fail, Err(error)) => Err(error.into()),
+            (Afterwards::MoveAside, _) => self.left(why_left(how)).map(Some),
+            (Afterwards::Forget, Ok(())) => self.forgotten(LocalProblem::default()).map(Some),
+            (Afterwards::Forget, Err(error)) => {
+                let problem = match how {
+                    AgentEnd::Left => given_up(),
+                    AgentEnd::Removed => removed(),
+                    AgentEnd::Stopped | AgentEnd::Failed => problem_of(&error.into()),
+                };
+                self.forgotten(problem).map(Some)
+            }
         }
     }
 
@@ -73,18 +88,37 @@ impl MachineDaemon {
         Ok((agent, handle))
     }
 
-    /// Answers what is asked meanwhile.
+    /// Answers what is asked meanwhile. An agent whose node is to become a manager is ended here.
     async fn until_it_ends(
         &mut self,
         mut following: JoinHandle<Result<(), AgentError>>,
         agent: &AgentHandle,
-    ) -> Result<Result<(), AgentError>> {
+        end: &CancellationToken,
+    ) -> Result<FollowerEnd> {
+        let mut changes = pin!(role_changes(agent.clone(), None));
         loop {
             tokio::select! {
-                ended = &mut following => return ended.context("the agent's task"),
+                ended = &mut following => {
+                    return Ok(FollowerEnd::Ended(ended.context("the agent's task")?));
+                }
                 Some(waiting) = self.inbox.next() => self.answer_member(waiting, agent),
+                _ = &mut changes, if !self.is_leaving() => {
+                    end.cancel();
+                    let ended = following.await.context("the agent's task")?;
+                    return Ok(match ended {
+                        Ok(()) => FollowerEnd::Promoted,
+                        Err(_) => FollowerEnd::Ended(ended),
+                    });
+                }
             }
         }
+    }
+}
+
+fn why_left(how: AgentEnd) -> LocalProblem {
+    match how {
+        AgentEnd::Removed => removed(),
+        AgentEnd::Left | AgentEnd::Stopped | AgentEnd::Failed => LocalProblem::default(),
     }
 }
 

@@ -1,0 +1,77 @@
+//! How a machine changes between worker and manager while its tasks run on: its agent hears what it
+//! is to be, ends, and begins again beside what the machine is then.
+
+use super::{MachineDaemon, MachineRole};
+use crate::daemon::{
+    joined, lifecycle,
+    lifecycle::{BegunBy, RoleChange},
+    promoted,
+};
+use anyhow::{Context, Result};
+use skep_agent::{AgentHandle, AgentStatus, ManagerEndpoint};
+use skep_gateway::manager::JoinedManager;
+use skep_proto::v1::NodeRole;
+
+/// Returns when the machine is to become something else. `own` is its number in raft as a manager.
+pub(super) async fn role_changes(agent: AgentHandle, own: Option<u64>) -> RoleChange {
+    let mut status = agent.status();
+    loop {
+        let wanted = status.borrow_and_update().membership;
+        let change = wanted.and_then(|wanted| {
+            lifecycle::role_change(own, (wanted.role, wanted.raft_id), agent.role())
+        });
+        if let Some(change) = change {
+            return change;
+        }
+        let is_manager = agent.role() == Some(NodeRole::Manager);
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() {
+                // The agent has ended: nothing is heard any more.
+                return std::future::pending().await;
+            },
+            () = agent.certified_as(NodeRole::Manager), if !is_manager => {}
+        }
+    }
+}
+
+impl MachineDaemon {
+    /// A worker becomes a manager: what it is to be is written down first.
+    pub(super) fn promoted(&self, status: &AgentStatus) -> Result<MachineRole> {
+        let wanted = status.membership.context("nobody has said what this node is to be")?;
+        let managers = addresses(status);
+        let first = managers.first().map_or("", String::as_str);
+        let manager = JoinedManager {
+            raft_id: wanted.raft_id,
+            lineage: wanted.lineage,
+            cluster: status.cluster_id,
+            port: self.port.choose(first).context("the port of this manager")?,
+            managers,
+        };
+        tracing::info!(
+            number = manager.raft_id, listen = %manager.port.listen,
+            advertise = %manager.port.advertise, "this node becomes a manager; tasks go on"
+        );
+        promoted::promote(&self.state, status.node_id, &manager)?;
+        Ok(MachineRole::Manager(BegunBy::Start))
+    }
+
+    /// A manager becomes a worker, which follows the managers that it knows.
+    pub(super) fn demoted(&self, status: &AgentStatus) -> Result<MachineRole> {
+        let managers = addresses(status);
+        let manager = managers.first().context("no other manager is known")?;
+        tracing::info!(manager, "this node is a manager no more; tasks go on");
+        promoted::demote(&self.state, manager)?;
+        Ok(MachineRole::Worker(joined::follow(&self.state)?, BegunBy::Start))
+    }
+}
+
+/// Where managers are found, the one of the session first.
+fn addresses(status: &AgentStatus) -> Vec<String> {
+    let mut managers: Vec<_> = status.managers.iter().collect();
+    managers.sort_by_key(|manager| !manager.attached);
+    let network = managers.into_iter().filter_map(|manager| match &manager.endpoint {
+        ManagerEndpoint::Network(address) => Some(address.clone()),
+        ManagerEndpoint::Unix(_) => None,
+    });
+    network.collect()
+}
