@@ -9,9 +9,12 @@
 
 pub mod action;
 mod assign;
+pub mod candidates;
 mod conditions;
 pub mod effort;
+mod exchange;
 mod halt;
+mod jitter;
 pub mod link;
 pub mod memory;
 pub mod outbox;
@@ -28,128 +31,22 @@ mod stories;
 #[cfg(test)]
 mod world;
 
-use crate::runtime::{Noticed, RuntimeError};
-use action::{Action, StepOutcome};
-use conditions::{Conditions, ListingKind};
+pub use exchange::{AgentOutput, Input, TasksOfLeaver, WantedMembership};
 pub use halt::AgentHalt;
-use link::{LinkCall, ManagerLink, NodeIdentity, WelcomeOutcome};
+
+use crate::runtime::RuntimeError;
+use action::StepOutcome;
+use candidates::{FirstEndpoint, KnownManager, ManagerCandidate};
+use conditions::{Conditions, ListingKind};
+use link::{LinkCall, ManagerLink, NextDial, NodeIdentity, WelcomeOutcome};
 use memory::{Memory, Note, NoteKind};
 use skep_proto::{
     Id, Lineage, Position, Timestamp, defaults,
-    v1::{
-        self, Certified, ConditionKind, FromAgent, LogOrder, NodeDescription, TaskState, ToAgent,
-        from_agent, to_agent::Message,
-    },
+    v1::{self, ConditionKind, FromAgent, NodeDescription, TaskState, ToAgent},
+    v1::{from_agent, to_agent::Message},
 };
 use std::collections::VecDeque;
 use work::NodeWork;
-
-/// Whether a node that leaves its cluster waits for its tasks to end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TasksOfLeaver {
-    /// It ends only when nothing is left of them.
-    Awaited,
-    /// It ends now, and what is left of them runs on.
-    LeftBehind,
-}
-
-/// Something that happened.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Input {
-    /// What this node is and has. Nothing is dialed before the first; one that differs begins a new
-    /// session.
-    Described(Box<NodeDescription>),
-    /// The runtime does not say what this node has; this is what is known without it. The node is
-    /// announced as it was described last, or as this.
-    Undescribed(Box<NodeDescription>),
-    /// What the runtime notices by itself now.
-    Noticed(Box<Noticed>),
-    /// Somebody on this machine takes the node out of its cluster: its tasks end.
-    Leave(TasksOfLeaver),
-    /// Why the agent's own files cannot be written, for people; empty when they can be.
-    Unwritable(String),
-    /// The stream of this number stands.
-    Connected {
-        /// As [`AgentOutput::Dial`] named it.
-        line: u64,
-    },
-    /// The stream of this number ended, or could not be had.
-    Broken {
-        /// As [`AgentOutput::Dial`] named it.
-        line: u64,
-    },
-    /// What answers on the stream of this number is not a manager that this node believes.
-    Untrusted {
-        /// As [`AgentOutput::Dial`] named it.
-        line: u64,
-        /// Why, for people.
-        message: String,
-    },
-    /// A message came over the stream of this number.
-    Received {
-        /// As [`AgentOutput::Dial`] named it.
-        line: u64,
-        /// The message.
-        message: Box<ToAgent>,
-    },
-    /// What became of an action. `task` is none for [`Action::List`].
-    Done {
-        /// As the action named it.
-        task: Id,
-        /// As the action named it.
-        ticket: u64,
-        /// What became of it.
-        outcome: StepOutcome,
-    },
-}
-
-/// Something to do.
-#[derive(Clone, PartialEq, Debug)]
-pub enum AgentOutput {
-    /// The cluster has given this node a certificate: it is shown from the next stream on.
-    Certified(Box<Certified>),
-    /// The cluster named this node: write it to disk, synced, before anything that follows.
-    Joined {
-        /// This node.
-        node_id: Id,
-        /// Its cluster.
-        cluster_id: Id,
-        /// What the operator should know about it, such as a host name that is taken.
-        warnings: Vec<String>,
-    },
-    /// The manager has said this about the node, which operators should know: a changed host name,
-    /// say. The same is not said twice in a row.
-    Warn(Vec<String>),
-    /// Write these to the journal, in order, as one whole. Need not be synced.
-    Write(Vec<Note>),
-    /// Let the runtime do something; answered by [`Input::Done`].
-    Act(Action),
-    /// Open a stream to a manager, after closing any other; answered by [`Input::Connected`] or
-    /// [`Input::Broken`].
-    Dial {
-        /// The stream's number.
-        line: u64,
-    },
-    /// Send this over the stream. Sent in order, or the stream is broken.
-    Send(Box<FromAgent>),
-    /// Close the stream; needs no answer.
-    HangUp {
-        /// The stream's number.
-        line: u64,
-        /// Why, for people.
-        message: String,
-    },
-    /// Somebody wants to read tasks' output: send what there is of this node's own
-    /// ([`Core::task_name`]), until [`AgentOutput::LogCancel`] or the stream's end.
-    Logs(LogOrder),
-    /// The reader of this order has left.
-    LogCancel {
-        /// As [`LogOrder`] named it.
-        request: u64,
-    },
-    /// There is nothing more to do, ever. The last output.
-    Halt(AgentHalt),
-}
 
 /// The decisions of one agent; see the module's text.
 #[derive(Debug)]
@@ -170,8 +67,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// An agent that begins, or goes on from what it remembered. `seed` decides its jitter and
-    /// nothing else.
+    /// An agent that begins, or goes on from what it remembered. `seed` decides its jitter, the
+    /// order in which it tries managers, and nothing else.
     pub fn new(identity: NodeIdentity, memory: Memory, seed: u64) -> Core {
         let node = identity.node_id;
         let work = (!node.is_none()).then(|| NodeWork::new(node, &memory));
@@ -186,6 +83,14 @@ impl Core {
             ends_when_cleared: false,
             warnings: Vec::new(),
         }
+    }
+
+    /// The same, with where managers are found: the endpoint that it was started with, and those of
+    /// which the cluster told an earlier run.
+    #[must_use]
+    pub fn following(mut self, first: FirstEndpoint, known: Vec<KnownManager>) -> Core {
+        self.link.follow(first, known);
+        self
     }
 
     /// Something happened at `now`, which must never go back.
@@ -274,7 +179,7 @@ impl Core {
         }
         if let Some(call) = self.link.poll() {
             return Some(match call {
-                LinkCall::Dial { line } => AgentOutput::Dial { line },
+                LinkCall::Dial { line, candidate } => AgentOutput::Dial { line, candidate },
                 LinkCall::Send(message) => AgentOutput::Send(message),
                 LinkCall::HangUp { line, message } => AgentOutput::HangUp { line, message },
             });
@@ -320,6 +225,16 @@ impl Core {
     /// A session is open.
     pub fn is_attached(&self) -> bool {
         self.link.is_open()
+    }
+
+    /// The managers that it may dial, the endpoint that it was started with at the head.
+    pub fn candidates(&self) -> Vec<ManagerCandidate> {
+        self.link.candidates()
+    }
+
+    /// The manager with which a session is open.
+    pub fn attached_to(&self) -> Option<&ManagerCandidate> {
+        self.link.attached_to()
     }
 
     /// Every task with its state and what is desired of it, in the order of their ids.
@@ -436,12 +351,16 @@ impl Core {
                 Ok(None) => {}
                 Ok(Some(taken)) => self.link.send(from_agent::Message::PartTaken(taken)),
                 Err(message) => {
-                    self.link.hang_up(&message, now);
+                    self.link.hang_up(&message, NextDial::Another, now);
                     self.close();
                 }
             },
             Message::HeartbeatPeriod(period) => self.link.on_period(period.period_ns, now),
-            Message::Managers(_) => {}
+            Message::Managers(told) => {
+                let known = self.link.on_managers(&told);
+                let membership = WantedMembership::of(&told);
+                self.ready.push_back(AgentOutput::Managers { known, membership });
+            }
             Message::Ack(ack) => work.outbox.acknowledge(ack.number),
             Message::Logs(order) => self.ready.push_back(AgentOutput::Logs(order)),
             Message::Cancel(cancel) => {

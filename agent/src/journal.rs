@@ -13,14 +13,18 @@
 //! then behind, and is rewritten when there is room. A thread of its own does all the writing,
 //! see [`writer`].
 //!
+//! Beside them, `managers` says where managers are found, for the next start.
+//!
 //! A file that cannot be read at all is put aside under another name, and the agent begins without
 //! it, as after the loss of the folder: neither file holds anything that the cluster does not know.
 
 mod identity;
+mod managers;
 mod writer;
 
 pub use identity::{IdentityFile, Stored};
-pub(crate) use writer::JournalWriter;
+pub(crate) use managers::ManagersFile;
+pub(crate) use writer::{AgentFiles, JournalWriter};
 
 use crate::core::memory::{Memory, Note};
 use prost::Message;

@@ -12,4 +12,6 @@ pub mod runtime;
 pub mod session;
 mod wall;
 
-pub use session::{AgentConfig, AgentError, AgentHandle, AgentStatus, ManagerEndpoint, NodeAgent};
+pub use session::{
+    AgentConfig, AgentError, AgentHandle, AgentStatus, ContactedManager, ManagerEndpoint, NodeAgent,
+};

@@ -22,17 +22,21 @@ mod wire;
 pub use config::{AgentConfig, ManagerEndpoint};
 pub use credentials::CredentialsError;
 pub use handle::AgentHandle;
-pub use status::AgentStatus;
+pub use status::{AgentStatus, ContactedManager};
 
 use crate::{
-    core::{AgentHalt, AgentOutput, Core, link::NodeIdentity},
-    journal::{IdentityFile, Journal, JournalError, JournalWriter, Stored},
+    core::{
+        AgentHalt, AgentOutput, Core, WantedMembership, candidates::KnownManager,
+        link::NodeIdentity,
+    },
+    journal::{
+        AgentFiles, IdentityFile, Journal, JournalError, JournalWriter, ManagersFile, Stored,
+    },
     runtime::process,
-    wall,
 };
 use credentials::NodeCredentials;
 use nix::fcntl::{Flock, FlockArg};
-use skep_proto::{Id, Timestamp, v1};
+use skep_proto::{Id, v1};
 use std::{fs, io, os::unix::fs::DirBuilderExt, path};
 use thiserror::Error;
 use tokio::{sync, time};
@@ -150,6 +154,8 @@ fn folder_in(state_dir: &path::Path) -> path::PathBuf {
 pub struct NodeAgent {
     config: AgentConfig,
     stored: Stored,
+    /// The managers that are written down, or about to be.
+    known: Vec<KnownManager>,
     credentials: NodeCredentials,
     journal: JournalWriter,
     core: Core,
@@ -210,15 +216,19 @@ impl NodeAgent {
             version: config.version.clone(),
         };
         let seed = getrandom::u64().map_err(AgentError::Randomness)?;
-        let core = Core::new(who, memory.clone(), seed);
-        let journal = JournalWriter::start(journal, memory, identity, lock)
+        let files = AgentFiles { identity, managers: ManagersFile::new(&folder) };
+        let known = files.managers.read();
+        let core = Core::new(who, memory.clone(), seed).following(config.first(), known.clone());
+        let journal = JournalWriter::start(journal, memory, files, lock)
             .map_err(|source| AgentError::Folder { path: folder, source })?;
-        let status =
-            sync::watch::Sender::new(AgentStatus::begun(stored.node_id, stored.cluster_id));
+        let managers = endpoints(&config, &core);
+        let begun = AgentStatus::begun(stored.node_id, stored.cluster_id, managers);
+        let status = sync::watch::Sender::new(begun);
         let (handle, requests) = handle::handle(status.subscribe(), credentials.clone(), now);
         Ok(NodeAgent {
             config,
             stored,
+            known,
             credentials,
             journal,
             core,
@@ -244,7 +254,7 @@ impl NodeAgent {
             inbox.clone(),
             self.status.clone(),
         );
-        let _renewing = renewal::start(self.config.manager.clone(), self.credentials.clone());
+        let _renewing = renewal::start(self.credentials.clone(), self.status.subscribe());
         let joined = self.journal.identity_written();
         let steps =
             steps::Steps::new(self.config.runtime.clone(), inbox.clone(), wire.outgoing(), joined);
@@ -292,6 +302,7 @@ impl NodeAgent {
                 self.stored.node_id = node_id;
                 self.stored.cluster_id = cluster_id;
                 self.journal.identify(&self.stored);
+                status::list_managers(&self.status, endpoints(&self.config, &self.core));
                 tracing::info!(node = %node_id, cluster = %cluster_id, "joined the cluster");
                 for warning in warnings {
                     tracing::warn!("{warning}");
@@ -302,15 +313,16 @@ impl NodeAgent {
             }
             AgentOutput::Write(notes) => self.journal.note(notes),
             AgentOutput::Act(action) => hands.steps.take(action),
-            AgentOutput::Dial { line } => {
+            AgentOutput::Dial { line, candidate } => {
                 hands.pumps.clear();
-                hands.wire.dial(line);
+                hands.wire.dial(line, self.config.endpoint(candidate));
             }
+            AgentOutput::Managers { known, membership } => self.learn(known, membership),
             AgentOutput::Send(message) => hands.wire.send(*message),
             AgentOutput::HangUp { line, message } => {
                 match self.core.is_over() {
                     true => status::say_over(&self.status, &message),
-                    false => status::say_manager(&self.status, &message),
+                    false => status::say_manager(&self.status, hands.wire.target(), &message),
                 }
                 tracing::debug!(line, "leaving the manager: {message}");
                 hands.wire.hang_up();
@@ -336,22 +348,38 @@ impl NodeAgent {
         Ok(())
     }
 
-    fn show(&self) {
-        let attached = self.core.is_attached();
-        if attached {
-            status::say_manager(&self.status, "");
+    /// What the cluster says of its managers, and of this node's part.
+    fn learn(&mut self, known: Vec<KnownManager>, membership: WantedMembership) {
+        if self.known != known {
+            self.known.clone_from(&known);
+            self.journal.keep_managers(known);
+            status::list_managers(&self.status, endpoints(&self.config, &self.core));
         }
-        let (node_id, cluster_id) = (self.core.node(), self.core.cluster());
-        self.status.send_if_modified(|status| {
-            let before = (status.node_id, status.cluster_id, status.attached);
-            let changed = before != (node_id, cluster_id, attached);
-            if status.attached != attached {
-                status.since_at = Timestamp(wall::now_ns());
+        self.status
+            .send_if_modified(|status| status.membership.replace(membership) != Some(membership));
+    }
+
+    fn show(&self) {
+        let was_attached = self.status.borrow().attached;
+        match (self.core.attached_to(), was_attached) {
+            (Some(to), false) => {
+                status::say_attached(&self.status, &self.config.endpoint(to.clone()));
             }
-            (status.node_id, status.cluster_id, status.attached) = (node_id, cluster_id, attached);
+            (None, true) => status::say_detached(&self.status),
+            (Some(_), true) | (None, false) => {}
+        }
+        let named = (self.core.node(), self.core.cluster());
+        self.status.send_if_modified(|status| {
+            let changed = (status.node_id, status.cluster_id) != named;
+            (status.node_id, status.cluster_id) = named;
             changed
         });
     }
+}
+
+/// Where the core may dial.
+fn endpoints(config: &AgentConfig, core: &Core) -> Vec<ManagerEndpoint> {
+    core.candidates().into_iter().map(|candidate| config.endpoint(candidate)).collect()
 }
 
 /// Everything that does something.

@@ -4,26 +4,33 @@
 //! ```text
 //!   resting ──(delay, described)──► dialing ──► greeting ──Welcome──► open ──beats, reports──►
 //!      ▲                               │            │                  │
-//!      └───────── longer delay ────────┴────────────┴── broken ────────┘      Turned for good: halted
+//!      └──────── delay, another ───────┴────────────┴── broken ────────┘      Turned for good: halted
 //! ```
+//! A link that fails is tried at another manager after the shortest delay. The delay grows when a
+//! whole round of managers has failed, or where another manager would do no better.
+//!
 //! An agent that has no certificate asks for one in place of its greeting, and dials again with it
 //! at once. Each connection has a number, so that late messages of an old one are not taken for
 //! the new one's.
 
-use super::halt::AgentHalt;
+use super::{
+    candidates::{Candidates, FirstEndpoint, KnownManager, ManagerCandidate, RoundPart},
+    halt::AgentHalt,
+    jitter::Jitter,
+};
 use skep_proto::{
     Id, Lineage, Position, Timestamp,
     time::SECOND_NS,
     v1::{
-        Certified, Condition, FromAgent, Heartbeat, Hello, Join, NodeDescription, NodeSpec, Turned,
-        TurnedCode, Welcome, from_agent,
+        Certified, ClusterManagers, Condition, FromAgent, Heartbeat, Hello, Join, NodeDescription,
+        NodeSpec, Turned, TurnedCode, Welcome, from_agent,
     },
 };
 use std::fmt;
 
-/// Wait before the first try again.
+/// Wait before the first try again, and before each try at another manager of the same round.
 pub const REDIAL_DELAY_NS_MIN: u64 = SECOND_NS / 10;
-/// Wait between tries at most; it doubles until there.
+/// Wait between rounds at most; it doubles until there.
 pub const REDIAL_DELAY_NS_MAX: u64 = 8 * SECOND_NS;
 /// A manager that has not welcomed us after this time is left.
 pub const WELCOME_LIMIT_NS: u64 = 10 * SECOND_NS;
@@ -77,10 +84,19 @@ enum LinkStage {
     Halted,
 }
 
+/// Whom to dial after a link has failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NextDial {
+    /// Another manager may do better.
+    Another,
+    /// This manager is well, and another one would say the same.
+    Same,
+}
+
 /// What the link wants done.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum LinkCall {
-    Dial { line: u64 },
+    Dial { line: u64, candidate: ManagerCandidate },
     Send(Box<FromAgent>),
     HangUp { line: u64, message: String },
 }
@@ -102,8 +118,9 @@ pub(crate) struct ManagerLink {
     description: Option<NodeDescription>,
     stage: LinkStage,
     line: u64,
+    candidates: Candidates,
     attempts: u32,
-    dice: u64,
+    jitter: Jitter,
     calls: std::collections::VecDeque<LinkCall>,
 }
 
@@ -114,10 +131,37 @@ impl ManagerLink {
             description: None,
             stage: LinkStage::Resting { until: Timestamp::NEVER },
             line: 0,
+            candidates: Candidates::first_alone(FirstEndpoint::default(), Vec::new()),
             attempts: 0,
-            dice: seed,
+            jitter: Jitter::new(seed),
             calls: std::collections::VecDeque::new(),
         }
+    }
+
+    /// Before anything is dialed: where managers are found. A node that has not joined knows only
+    /// the first endpoint.
+    pub(crate) fn follow(&mut self, first: FirstEndpoint, known: Vec<KnownManager>) {
+        self.candidates = Candidates::first_alone(first, known);
+        if self.identity.joining.is_none() {
+            self.candidates.begin(self.identity.node_id, &mut self.jitter);
+        }
+    }
+
+    /// Those that may be dialed, the first endpoint at the head.
+    pub(crate) fn candidates(&self) -> Vec<ManagerCandidate> {
+        self.candidates.all(self.identity.node_id)
+    }
+
+    /// Whose session is open.
+    pub(crate) fn attached_to(&self) -> Option<&ManagerCandidate> {
+        self.is_open().then(|| self.candidates.current())
+    }
+
+    /// The cluster says which managers there are; returns those that are known now.
+    pub(crate) fn on_managers(&mut self, told: &ClusterManagers) -> Vec<KnownManager> {
+        let known = KnownManager::all_of(&told.managers);
+        self.candidates.replace(known, self.identity.node_id, &mut self.jitter);
+        self.candidates.known().to_vec()
     }
 
     pub(crate) fn poll(&mut self) -> Option<LinkCall> {
@@ -156,7 +200,7 @@ impl ManagerLink {
         let had = self.is_open();
         match self.stage {
             LinkStage::Greeting { .. } | LinkStage::Open { .. } => {
-                self.hang_up("this node's description changed", now)
+                self.hang_up("this node's description changed", NextDial::Same, now)
             }
             LinkStage::Resting { .. } | LinkStage::Dialing { .. } | LinkStage::Halted => {
                 self.on_time(now)
@@ -283,21 +327,22 @@ impl ManagerLink {
         let is_ours = self.is_open() || cluster == self.identity.cluster_id;
         let halt = match turned.code() {
             TurnedCode::Claimed => {
-                self.hang_up(&claimed(node, &message), now);
+                self.hang_up(&claimed(node, &message), NextDial::Same, now);
+                return None;
+            }
+            TurnedCode::Superseded => {
+                self.hang_up(&message, NextDial::Same, now);
                 return None;
             }
             TurnedCode::WrongKey | TurnedCode::OtherHistory
                 if self.identity.rejoining.is_some() =>
             {
                 self.identity.joining = self.identity.rejoining.take();
-                self.hang_up(&message, now);
+                self.hang_up(&message, NextDial::Another, now);
                 return None;
             }
-            TurnedCode::Retry
-            | TurnedCode::Superseded
-            | TurnedCode::Stopping
-            | TurnedCode::OtherHistory => {
-                self.hang_up(&message, now);
+            TurnedCode::Retry | TurnedCode::Stopping | TurnedCode::OtherHistory => {
+                self.hang_up(&message, NextDial::Another, now);
                 return None;
             }
             TurnedCode::WrongKey => AgentHalt::WrongKey { message },
@@ -311,17 +356,33 @@ impl ManagerLink {
 
     /// The connection is gone, or never came to be.
     pub(crate) fn on_broken(&mut self, now: Timestamp) {
-        if self.stage != LinkStage::Halted {
-            let delay = self.delay_ns();
-            self.attempts += 1;
-            self.stage = LinkStage::Resting { until: now + delay };
-        }
+        self.rest(NextDial::Another, now);
     }
 
     /// Ends the connection from this side; another one is tried after a while.
-    pub(crate) fn hang_up(&mut self, message: &str, now: Timestamp) {
+    pub(crate) fn hang_up(&mut self, message: &str, next: NextDial, now: Timestamp) {
         self.calls.push_back(LinkCall::HangUp { line: self.line, message: message.to_owned() });
-        self.on_broken(now);
+        self.rest(next, now);
+    }
+
+    fn rest(&mut self, next: NextDial, now: Timestamp) {
+        if self.stage == LinkStage::Halted {
+            return;
+        }
+        let part = match next {
+            NextDial::Same => RoundPart::Over,
+            // Only the first endpoint lets this node in.
+            NextDial::Another if self.identity.joining.is_some() => {
+                self.candidates.return_to_first();
+                RoundPart::Over
+            }
+            NextDial::Another => self.candidates.on_failed(self.identity.node_id, &mut self.jitter),
+        };
+        let delay = match part {
+            RoundPart::Midway => self.jitter.at_least_half(REDIAL_DELAY_NS_MIN),
+            RoundPart::Over => self.longer_delay_ns(),
+        };
+        self.stage = LinkStage::Resting { until: now + delay };
     }
 
     /// The node leaves its cluster.
@@ -343,13 +404,18 @@ impl ManagerLink {
             LinkStage::Resting { until } if until <= now && self.description.is_some() => {
                 self.line += 1;
                 self.stage = LinkStage::Dialing { give_up: now + WELCOME_LIMIT_NS };
-                self.calls.push_back(LinkCall::Dial { line: self.line });
+                let candidate = self.candidates.current().clone();
+                self.calls.push_back(LinkCall::Dial { line: self.line, candidate });
             }
             LinkStage::Dialing { give_up } | LinkStage::Greeting { give_up } if give_up <= now => {
-                self.hang_up("the manager does not answer", now);
+                self.hang_up("the manager does not answer", NextDial::Another, now);
             }
             LinkStage::Open { period_ns, beat, next } if next <= now => {
-                self.attempts = 0;
+                // A welcome alone proves nothing: a manager may end each session that it opens.
+                if beat == 0 {
+                    self.attempts = 0;
+                    self.candidates.on_worked(self.identity.node_id, &mut self.jitter);
+                }
                 self.stage = LinkStage::Open { period_ns, beat: beat + 1, next: now + period_ns };
                 self.send(from_agent::Message::Heartbeat(Heartbeat { beat: beat + 1 }));
             }
@@ -365,20 +431,12 @@ impl ManagerLink {
         self.calls.push_back(LinkCall::Send(Box::new(FromAgent { message: Some(message) })));
     }
 
-    /// Doubled with each failure, and between half and all of that, so that a thousand agents do
-    /// not come back as one.
-    fn delay_ns(&mut self) -> u64 {
+    /// Doubled each time, and between half and all of that, so that a thousand agents do not come
+    /// back as one.
+    fn longer_delay_ns(&mut self) -> u64 {
         let whole = (REDIAL_DELAY_NS_MIN << self.attempts.min(16)).min(REDIAL_DELAY_NS_MAX);
-        whole / 2 + self.roll() % (whole / 2)
-    }
-
-    /// The next of a series of numbers that the seed decides (splitmix64).
-    fn roll(&mut self) -> u64 {
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.dice;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.attempts += 1;
+        self.jitter.at_least_half(whole)
     }
 }
 
@@ -391,94 +449,4 @@ fn claimed(node: Id, message: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn a_copy_of_a_node_says_which_node_and_what_to_do() {
-        let identity = NodeIdentity { node_id: Id(7), ..NodeIdentity::default() };
-        let mut link = ManagerLink::new(identity, 7);
-        link.on_described(NodeDescription::default(), Timestamp(1));
-        link.poll();
-        link.on_connected(Default::default(), Vec::new(), Timestamp(2));
-        link.poll();
-        let message = "another agent process holds this node's session".to_owned();
-        let code = TurnedCode::Claimed.into();
-        assert_eq!(
-            link.on_turned(&Turned { code, message, ..Turned::default() }, Timestamp(3)),
-            None
-        );
-        let expected = format!(
-            "another agent process holds this node's session (node {}): the folder `agent` of one of \
-             the two was copied; stop that process, or start this one with another --state-dir to \
-             join as a new node",
-            Id(7)
-        );
-        assert_eq!(link.poll(), Some(LinkCall::HangUp { line: 1, message: expected }));
-    }
-
-    #[test]
-    fn only_the_newest_stream_counts_and_only_while_it_may_stand() {
-        let mut link = ManagerLink::new(NodeIdentity::default(), 7);
-        assert!(!link.is_current(0), "nothing was dialed");
-        link.on_described(NodeDescription::default(), Timestamp(1));
-        assert_eq!(link.poll(), Some(LinkCall::Dial { line: 1 }));
-        assert!(link.is_current(1));
-        assert!(!link.is_current(0) && !link.is_current(2));
-        link.on_broken(Timestamp(2));
-        assert!(!link.is_current(1), "it broke");
-        link.on_time(Timestamp(2) + REDIAL_DELAY_NS_MAX);
-        assert_eq!(link.poll(), Some(LinkCall::Dial { line: 2 }));
-        assert!(link.is_current(2) && !link.is_current(1));
-        link.halt("removed");
-        assert!(!link.is_current(2), "there is no other after this");
-    }
-
-    #[test]
-    fn each_stage_has_its_time_and_a_beat_makes_the_next_wait_short_again() {
-        let mut link = ManagerLink::new(NodeIdentity::default(), 7);
-        assert_eq!(link.poll_timeout(), None, "nobody has said what this node is");
-        link.on_described(NodeDescription::default(), Timestamp(1));
-        let mut waits = Vec::new();
-        let mut now = Timestamp(1);
-        for _ in 0..6 {
-            link.on_broken(now);
-            let until = link.poll_timeout().expect("it dials again");
-            waits.push(until.since(now));
-            now = until;
-            link.on_time(now);
-        }
-        assert_eq!(link.poll_timeout(), Some(now + WELCOME_LIMIT_NS));
-        assert!(waits[5] > 8 * REDIAL_DELAY_NS_MIN, "they grow: {waits:?}");
-        let halves = (0..).map(|doublings| (REDIAL_DELAY_NS_MIN / 2) << doublings);
-        let by_chance: BTreeSet<u64> =
-            waits.iter().zip(halves).map(|(wait, half)| wait - half).collect();
-        assert_eq!(by_chance.len(), 6, "each wait is half of its limit and a part by chance");
-        link.on_connected(Default::default(), Vec::new(), now);
-        assert_eq!(link.poll_timeout(), Some(now + WELCOME_LIMIT_NS));
-        let period_ns = 2 * BEAT_PERIOD_NS_MIN;
-        let welcome = Welcome {
-            node_id: Id(7).to_bytes(),
-            heartbeat_period_ns: period_ns,
-            ..Welcome::default()
-        };
-        link.on_welcome(&welcome, now);
-        while link.poll().is_some() {}
-        for beat in 1..3 {
-            now = now + period_ns;
-            assert_eq!(link.poll_timeout(), Some(now));
-            link.on_time(now);
-            let sent = from_agent::Message::Heartbeat(Heartbeat { beat });
-            let sent = FromAgent { message: Some(sent) };
-            assert_eq!(link.poll(), Some(LinkCall::Send(Box::new(sent))));
-        }
-        link.on_broken(now);
-        let until = link.poll_timeout().expect("it dials again");
-        assert!(until.since(now) <= REDIAL_DELAY_NS_MIN);
-        link.on_time(until);
-        link.on_time(until + WELCOME_LIMIT_NS);
-        assert!(!link.is_current(7), "nobody answered");
-        assert!(matches!(link.stage, LinkStage::Resting { .. }));
-    }
-}
+mod tests;

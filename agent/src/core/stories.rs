@@ -4,6 +4,7 @@ mod conditions;
 mod joins;
 mod leaving;
 mod lineage;
+mod managers;
 mod parts;
 mod records;
 

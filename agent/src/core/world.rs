@@ -4,14 +4,21 @@
 //! Tasks are single letters. The world remembers what the core has asked of the runtime and has it
 //! answered by name, and keeps the notes as a journal would, so that a core can die and come back.
 
+mod shorthand;
+
+pub(super) use shorthand::id_of;
+
 use super::{
     AgentOutput, Core, Input, TasksOfLeaver,
     action::{Action, StepOutcome, TaskStep},
+    candidates::{FirstEndpoint, KnownManager},
     link::{JoinCredentials, NodeIdentity},
     memory::Memory,
 };
-use crate::runtime::{
-    FoundState, FoundTask, Noticed, Prepared, Proof, RuntimeError, Started, TaskEnd,
+use crate::runtime::{FoundState, FoundTask, Noticed, Prepared, Proof, RuntimeError, Started};
+use shorthand::{
+    assignment, dialed, ended, first_of, kept, kinds, letter_of, managers_of, service_of, told,
+    unreachable,
 };
 use skep_proto::{
     Id, Revision, Timestamp,
@@ -27,6 +34,9 @@ const TICK_NS: u64 = 1_000_000;
 pub(super) struct AgentWorld {
     pub(super) core: Core,
     pub(super) memory: Memory,
+    /// Where managers are found, as the shell keeps it.
+    first: FirstEndpoint,
+    known: Vec<KnownManager>,
     now: Timestamp,
     line: u64,
     report: u64,
@@ -36,32 +46,24 @@ pub(super) struct AgentWorld {
     stale: Vec<(char, &'static str, u64)>,
 }
 
-pub(super) fn id_of(letter: char) -> Id {
-    Id(u128::from(u32::from(letter)))
-}
-
-fn letter_of(id: Id) -> char {
-    u32::try_from(id.0).ok().and_then(char::from_u32).unwrap_or('?')
-}
-
-fn state(word: &str) -> v1::TaskState {
-    v1::TaskState::from_str_name(&format!("TASK_STATE_{word}"))
-        .unwrap_or_else(|| panic!("no state {word}"))
-}
-
-fn word(state: v1::TaskState) -> &'static str {
-    state.as_str_name().trim_start_matches("TASK_STATE_")
-}
-
 impl AgentWorld {
     pub(super) fn new() -> AgentWorld {
-        AgentWorld::with(NodeIdentity::default(), Memory::default())
+        let (first, known) = (FirstEndpoint::default(), Vec::new());
+        AgentWorld::with(NodeIdentity::default(), Memory::default(), first, known)
     }
 
-    fn with(identity: NodeIdentity, memory: Memory) -> AgentWorld {
+    fn with(
+        identity: NodeIdentity,
+        memory: Memory,
+        first: FirstEndpoint,
+        known: Vec<KnownManager>,
+    ) -> AgentWorld {
+        let core = Core::new(identity, memory.clone(), 7).following(first.clone(), known.clone());
         AgentWorld {
-            core: Core::new(identity, memory.clone(), 7),
+            core,
             memory,
+            first,
+            known,
             now: Timestamp(1_000_000_000_000),
             line: 0,
             report: 0,
@@ -96,6 +98,8 @@ impl AgentWorld {
             "connected" => self.input(Input::Connected { line: self.line }),
             "welcome" => self.welcome(NODE, rest),
             "uncertified" => self.lose_certificate(rest),
+            "follow" => self.follow(rest),
+            "managers" => self.managers(rest),
             "own" => self.core.link.identity.rejoining = Some(JoinCredentials::default()),
             "certified" => self.certify(if rest == "as-another" { Id(1) } else { NODE }),
             "untrusted" => {
@@ -123,8 +127,7 @@ impl AgentWorld {
             }
             "restart" => {
                 let identity = self.core.link.identity.clone();
-                let now = self.now;
-                *self = AgentWorld { now, ..AgentWorld::with(identity, self.memory.clone()) };
+                self.begin_again(identity);
             }
             "late" => self.late(rest),
             _ => self.outcome(what, rest),
@@ -182,7 +185,37 @@ impl AgentWorld {
     fn lose_certificate(&mut self, token: &str) {
         let mut identity = self.core.link.identity.clone();
         identity.joining = Some(JoinCredentials { token: token.into(), ..Default::default() });
-        *self = AgentWorld::with(identity, self.memory.clone());
+        self.begin_again(identity);
+    }
+
+    fn begin_again(&mut self, identity: NodeIdentity) {
+        let (first, known, now) = (self.first.clone(), self.known.clone(), self.now);
+        let begun = AgentWorld::with(identity, self.memory.clone(), first, known);
+        *self = AgentWorld { now, ..begun };
+    }
+
+    /// `own b:1 c:1`: a start with that endpoint, where an earlier run was told of those managers.
+    fn follow(&mut self, rest: &str) {
+        let (first, known) = rest.split_once(' ').unwrap_or((rest, ""));
+        (self.first, self.known) = (first_of(first), managers_of(known));
+        self.begin_again(self.core.link.identity.clone());
+    }
+
+    /// `b:1 c:1`, or `b:1 as MANAGER 3/9`: with the node's number in raft, and the lineage.
+    fn managers(&mut self, rest: &str) {
+        let (known, part) = rest.split_once("as ").unwrap_or((rest, "WORKER 0/0"));
+        let (role, numbers) = part.split_once(' ').expect("a role and numbers");
+        let (raft_id, lineage) = numbers.split_once('/').expect("number/lineage");
+        let address = |manager: KnownManager| v1::ManagerAddress {
+            node_id: manager.node.to_bytes(),
+            address: manager.address,
+        };
+        self.receive(to_agent::Message::Managers(v1::ClusterManagers {
+            managers: managers_of(known).into_iter().map(address).collect(),
+            role: v1::NodeRole::from_str_name(&format!("NODE_ROLE_{role}")).expect("a role").into(),
+            raft_id: raft_id.parse().expect("a number"),
+            lineage: lineage.parse().expect("a number"),
+        }));
     }
 
     fn certify(&mut self, node: Id) {
@@ -342,9 +375,13 @@ impl AgentWorld {
                 }
                 AgentOutput::Write(notes) => notes.iter().for_each(|note| self.memory.apply(note)),
                 AgentOutput::Act(action) => tokens.push(self.ask(action)),
-                AgentOutput::Dial { line } => {
+                AgentOutput::Dial { line, candidate } => {
                     self.line = line;
-                    tokens.push("dial".into());
+                    tokens.push(dialed(&candidate));
+                }
+                AgentOutput::Managers { known, membership } => {
+                    tokens.push(kept(&known, membership));
+                    self.known = known;
                 }
                 AgentOutput::Send(message) => tokens.push(self.sent(*message)),
                 AgentOutput::HangUp { .. } => tokens.push("hang-up".into()),
@@ -418,69 +455,6 @@ impl AgentWorld {
             }
         }
     }
-}
-
-fn assignment(task_id: bytes::Bytes, wish: &str) -> v1::Assignment {
-    let (wish, service) = wish.split_once('{').unwrap_or((wish, ""));
-    let (desired, recorded) = wish.split_once('[').unwrap_or((wish, "ASSIGNED]"));
-    let service_id = match service.trim_end_matches('}') {
-        "" => bytes::Bytes::new(),
-        name => service_of(name).service_id,
-    };
-    let task = v1::TaskAssignment {
-        service_id,
-        recorded: state(recorded.trim_end_matches(']')).into(),
-        ..v1::TaskAssignment::default()
-    };
-    v1::Assignment { task_id, desired: state(desired).into(), task: Some(task) }
-}
-
-/// ` [KIND: text, …]`
-fn kinds(conditions: &[v1::Condition]) -> String {
-    let all = conditions.iter().map(|c| {
-        let kind = c.kind().as_str_name().trim_start_matches("CONDITION_KIND_");
-        format!("{kind}: {}", c.message)
-    });
-    format!(" [{}]", all.collect::<Vec<_>>().join(", "))
-}
-
-fn service_of(name: &str) -> v1::ServiceAssignment {
-    let id = name.bytes().fold(3000, |id, byte| id * 256 + u128::from(byte));
-    v1::ServiceAssignment {
-        service_id: Id(id).to_bytes(),
-        service_name: name.to_owned(),
-        spec: Some(v1::TaskSpec {
-            runtime: Some(v1::task_spec::Runtime::Container(v1::ContainerSpec {
-                image: format!("{name}:1"),
-                ..v1::ContainerSpec::default()
-            })),
-            ..v1::TaskSpec::default()
-        }),
-        ..v1::ServiceAssignment::default()
-    }
-}
-
-fn unreachable() -> RuntimeError {
-    RuntimeError::Unreachable("no engine".into())
-}
-
-/// `3`, or the name of a cause.
-fn ended(how: &str) -> TaskEnd {
-    match how.parse() {
-        Ok(code) => TaskEnd { exit_code: Some(code), ..TaskEnd::default() },
-        Err(_) => {
-            let cause = v1::EndCause::from_str_name(&format!("END_CAUSE_{how}"))
-                .unwrap_or_else(|| panic!("no cause {how}"));
-            TaskEnd { exit_code: Some(137), signal: 9, cause, ..TaskEnd::default() }
-        }
-    }
-}
-
-fn told(observed: &v1::TaskObserved) -> String {
-    let letter = letter_of(Id::from_bytes(&observed.task_id));
-    let tokens = if observed.error.is_empty() { &observed.message } else { &observed.error };
-    let tokens = if tokens.is_empty() { String::new() } else { format!("({tokens})") };
-    format!("{letter}={}{tokens}", word(observed.state()))
 }
 
 /// Runs a story: each line is something that happens, `->`, and all that the core does then.

@@ -6,8 +6,11 @@
 //! until [`JournalWriter::identity_written`] says that its name is on the disk. A disk that refuses
 //! is tried again by itself, and [`JournalWriter::problem`] tells of it.
 
-use super::{IdentityFile, Journal, JournalState, JournalWrite, Stored};
-use crate::core::memory::{Memory, Note};
+use super::{IdentityFile, Journal, JournalState, JournalWrite, ManagersFile, Stored};
+use crate::core::{
+    candidates::KnownManager,
+    memory::{Memory, Note},
+};
 use nix::fcntl::Flock;
 use std::{
     fs::File,
@@ -36,6 +39,7 @@ pub(super) struct Backlog {
     /// More notes came than may wait: only the memory has them all.
     overflowed: bool,
     identity: Option<Stored>,
+    managers: Option<Vec<KnownManager>>,
     is_closing: bool,
     is_closed: bool,
 }
@@ -78,8 +82,27 @@ impl Backlog {
     }
 
     fn is_empty(&self) -> bool {
-        self.notes.is_empty() && !self.overflowed && self.identity.is_none()
+        self.notes.is_empty()
+            && !self.overflowed
+            && self.identity.is_none()
+            && self.managers.is_none()
     }
+}
+
+/// The files that are written whole.
+#[derive(Debug)]
+pub(crate) struct AgentFiles {
+    /// Who this node is.
+    pub(crate) identity: IdentityFile,
+    /// Where managers are found.
+    pub(crate) managers: ManagersFile,
+}
+
+/// What is written at once.
+struct PendingWrite {
+    identity: Option<Stored>,
+    managers: Option<Vec<KnownManager>>,
+    journal: Option<JournalWrite>,
 }
 
 #[derive(Debug)]
@@ -108,7 +131,7 @@ impl JournalWriter {
     pub(crate) fn start(
         journal: Journal,
         memory: Memory,
-        identity: IdentityFile,
+        files: AgentFiles,
         lock: Flock<File>,
     ) -> io::Result<JournalWriter> {
         let backlog = Mutex::new(Backlog::new(memory));
@@ -119,9 +142,10 @@ impl JournalWriter {
         let writing = Writing {
             shared: waiting,
             journal,
-            identity,
+            files,
             written: tell,
             identity_problem: String::new(),
+            managers_problem: String::new(),
             problems,
         };
         thread::Builder::new().name("journal".into()).spawn(move || {
@@ -146,6 +170,13 @@ impl JournalWriter {
         backlog.identity = Some(stored.clone());
         self.written.send_replace(false);
         drop(backlog);
+        self.shared.changed.notify_all();
+    }
+
+    /// Writes where managers are found, for the next start. It is tried until it succeeds, or until
+    /// there is a newer list.
+    pub(crate) fn keep_managers(&self, known: Vec<KnownManager>) {
+        self.shared.lock().managers = Some(known);
         self.shared.changed.notify_all();
     }
 
@@ -174,40 +205,43 @@ impl Drop for JournalWriter {
 struct Writing {
     shared: Arc<Shared>,
     journal: Journal,
-    identity: IdentityFile,
+    files: AgentFiles,
     written: Arc<watch::Sender<bool>>,
     /// Why the identity could not be written at the last try; empty if it could.
     identity_problem: String,
+    /// The same of the managers.
+    managers_problem: String,
     problems: watch::Sender<String>,
 }
 
 impl Writing {
     fn run(mut self) {
         let mut journal_problem = String::new();
-        while let Some((identity, write)) = self.next() {
-            if let Some(write) = write {
+        while let Some(PendingWrite { identity, managers, journal }) = self.next() {
+            if let Some(write) = journal {
                 let written = self.journal.write(write);
                 journal_problem = written.err().map(|error| error.to_string()).unwrap_or_default();
             }
             if let Some(stored) = identity {
                 self.write_identity(stored);
             }
-            let problem = if self.identity_problem.is_empty() {
-                &journal_problem
-            } else {
-                &self.identity_problem
-            };
-            self.say(problem);
+            if let Some(known) = managers {
+                self.write_managers(known);
+            }
+            let problems = [&self.identity_problem, &journal_problem, &self.managers_problem];
+            let problem = problems.into_iter().find(|problem| !problem.is_empty());
+            self.say(problem.map_or("", String::as_str));
         }
     }
 
     /// Waits for something to write; none when no more will come. What the disk refused is tried
     /// again after a while, with all that was noted meanwhile.
-    fn next(&self) -> Option<(Option<Stored>, Option<JournalWrite>)> {
+    fn next(&self) -> Option<PendingWrite> {
         let lock = self.shared.lock();
         let changed = &self.shared.changed;
         let state = self.journal.state();
-        let mut backlog = if state == JournalState::Behind || !self.identity_problem.is_empty() {
+        let refused = !self.identity_problem.is_empty() || !self.managers_problem.is_empty();
+        let mut backlog = if state == JournalState::Behind || refused {
             let open = |backlog: &mut Backlog| !backlog.is_closing;
             let waited = changed.wait_timeout_while(lock, DISK_RETRY_PERIOD, open);
             waited.unwrap_or_else(PoisonError::into_inner).0
@@ -218,12 +252,22 @@ impl Writing {
         if backlog.is_closing && backlog.is_empty() {
             return None;
         }
-        let write = backlog.take(state);
-        Some((backlog.identity.take(), write))
+        let journal = backlog.take(state);
+        let (identity, managers) = (backlog.identity.take(), backlog.managers.take());
+        Some(PendingWrite { identity, managers, journal })
+    }
+
+    fn write_managers(&mut self, known: Vec<KnownManager>) {
+        let written = self.files.managers.write(&known);
+        self.managers_problem = written.err().map(|error| error.to_string()).unwrap_or_default();
+        let mut backlog = self.shared.lock();
+        if !self.managers_problem.is_empty() && !backlog.is_closing {
+            backlog.managers.get_or_insert(known);
+        }
     }
 
     fn write_identity(&mut self, stored: Stored) {
-        let written = self.identity.write(&stored);
+        let written = self.files.identity.write(&stored);
         let mut backlog = self.shared.lock();
         match written {
             Ok(()) => {

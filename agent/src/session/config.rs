@@ -1,6 +1,10 @@
 //! What an agent is started with.
 
-use crate::{machine::Reserve, runtime::Runtime};
+use crate::{
+    core::candidates::{FirstEndpoint, ManagerCandidate},
+    machine::Reserve,
+    runtime::Runtime,
+};
 use skep_proto::v1::{Annotations, NodeAvailability, NodeSpec};
 use skep_trust::JoinToken;
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
@@ -11,9 +15,10 @@ pub struct AgentConfig {
     /// The node's state folder: the agent keeps to the folder `agent` in it, made when absent,
     /// 0700. One agent a folder.
     pub state_dir: PathBuf,
-    /// Where managers are found.
+    /// Where a manager is found at first. Others are found by the word of the cluster, and are kept
+    /// in the folder.
     pub manager: ManagerEndpoint,
-    /// Whether it runs in the process of the manager that it finds there.
+    /// Whether it runs in the process of the manager that it finds there. It prefers that one.
     pub is_managers_own: bool,
     /// Shown at the first contact over the network.
     pub join_token: Option<JoinToken>,
@@ -34,6 +39,23 @@ pub struct AgentConfig {
 }
 
 impl AgentConfig {
+    /// What the core must know of the first endpoint.
+    pub(super) fn first(&self) -> FirstEndpoint {
+        match (&self.manager, self.is_managers_own) {
+            (ManagerEndpoint::Network(address), _) => FirstEndpoint::Network(address.clone()),
+            (ManagerEndpoint::Unix(_), true) => FirstEndpoint::OwnSocket,
+            (ManagerEndpoint::Unix(_), false) => FirstEndpoint::Socket,
+        }
+    }
+
+    /// Where a candidate of the core is.
+    pub(super) fn endpoint(&self, candidate: ManagerCandidate) -> ManagerEndpoint {
+        match candidate {
+            ManagerCandidate::First => self.manager.clone(),
+            ManagerCandidate::Known(address) => ManagerEndpoint::Network(address),
+        }
+    }
+
     /// What the node joins as.
     pub(super) fn spec(&self) -> NodeSpec {
         let labels = self.labels.clone();

@@ -4,8 +4,9 @@ use super::{AgentStatus, credentials::NodeCredentials};
 use crate::core::{Core, Input, TasksOfLeaver};
 use skep_proto::{
     Id,
-    v1::{LocalTask, RuntimeKind, ShownCertificate, TaskState},
+    v1::{LocalTask, NodeRole, RuntimeKind, ShownCertificate, TaskState},
 };
+use skep_trust::IssuedFiles;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Requests that wait for the agent; who has one more waits too.
@@ -69,6 +70,20 @@ impl AgentHandle {
         let issued = self.credentials.certificate().borrow().clone()?;
         let read = issued.read;
         Some(ShownCertificate { role: read.role as i32, not_after_at: read.validity.not_after.0 })
+    }
+
+    /// The role that this node's certificate says, if it has one.
+    pub fn role(&self) -> Option<NodeRole> {
+        self.credentials.certificate().borrow().as_ref().map(|issued| issued.read.role)
+    }
+
+    /// Returns when this node shows a certificate of that role.
+    pub async fn certified_as(&self, role: NodeRole) {
+        let has_role = |issued: &Option<IssuedFiles>| {
+            issued.as_ref().is_some_and(|issued| issued.read.role == role)
+        };
+        // The handle keeps what sends it.
+        self.credentials.certificate().wait_for(has_role).await.ok();
     }
 }
 

@@ -36,6 +36,7 @@ enum WireError {
 
 /// The stream, or the absence of one.
 pub(super) struct Wire {
+    /// Where the newest stream leads.
     target: ManagerEndpoint,
     credentials: NodeCredentials,
     inbox: mpsc::Sender<Input>,
@@ -110,10 +111,15 @@ impl Wire {
         self.outgoing.clone()
     }
 
-    /// Opens a new stream in the place of any other.
-    pub(super) fn dial(&mut self, line: u64) {
+    /// Where the newest stream leads, or led.
+    pub(super) fn target(&self) -> &ManagerEndpoint {
+        &self.target
+    }
+
+    /// Opens a new stream to this manager in the place of any other.
+    pub(super) fn dial(&mut self, line: u64, target: ManagerEndpoint) {
         self.hang_up();
-        self.line = line;
+        (self.line, self.target) = (line, target);
         let (control, messages) = mpsc::channel(CONTROL_MESSAGES_MAX);
         let call = ManagerCall {
             target: self.target.clone(),
@@ -130,7 +136,7 @@ impl Wire {
                 Ok(()) => Input::Broken { line },
                 Err(error) => {
                     let message = error.to_string();
-                    status::say_manager(&call.status, &message);
+                    status::say_manager(&call.status, &call.target, &message);
                     match error {
                         WireError::Dial(dial::DialError::Untrusted { .. }) => {
                             Input::Untrusted { line, message }
@@ -255,8 +261,8 @@ mod tests {
         let (inbox, mut inputs) = mpsc::channel(8);
         let credentials = NodeCredentials::open(folder.path(), None).unwrap();
         let target = ManagerEndpoint::Unix(socket);
-        let mut wire = Wire::new(target, credentials, inbox, watch::Sender::default());
-        wire.dial(3);
+        let mut wire = Wire::new(target.clone(), credentials, inbox, watch::Sender::default());
+        wire.dial(3, target);
         assert!(matches!(inputs.recv().await, Some(Input::Connected { line: 3 })));
         (wire, inputs, folder)
     }

@@ -3,6 +3,7 @@
 use super::{dice::Dice, engine::SimulatedEngine};
 use skep_agent::core::{
     AgentOutput, Core, Input,
+    candidates::{FirstEndpoint, KnownManager},
     link::{JoinCredentials, NodeIdentity},
     memory::{Memory, Note},
 };
@@ -43,6 +44,8 @@ pub struct SimulatedAgent {
     /// The hash of its key.
     key: [u8; 32],
     journal: Vec<Vec<Note>>,
+    /// The managers of which the cluster has told.
+    known: Vec<KnownManager>,
     /// What the core knew when it crashed with a whole journal: each task with its state and what
     /// was desired of it.
     knew: Vec<(Id, TaskState, TaskState)>,
@@ -69,6 +72,7 @@ impl SimulatedAgent {
             identity: fresh(key),
             key,
             journal: Vec::new(),
+            known: Vec::new(),
             knew: Vec::new(),
             name: format!("node{index}"),
             clock_ahead_ns: CLOCK_ERROR_NS_MAX,
@@ -120,7 +124,8 @@ impl SimulatedAgent {
         self.cpus =
             if dice.once_in(4) { 1 + dice.below(NODE_CPUS as u64) as i64 } else { self.cpus };
         self.identity.process = dice.roll();
-        let mut core = Core::new(self.identity.clone(), memory, dice.roll());
+        let mut core = Core::new(self.identity.clone(), memory, dice.roll())
+            .following(FirstEndpoint::default(), self.known.clone());
         core.handle(Input::Described(Box::new(self.description())), self.clock(now));
         let knows: Vec<_> = core.tasks().collect();
         let knew = std::mem::take(&mut self.knew);
@@ -159,6 +164,7 @@ impl SimulatedAgent {
         self.identity = fresh(self.key);
         self.has_dropped = false;
         self.journal.clear();
+        self.known.clear();
         self.knew.clear();
     }
 
@@ -171,6 +177,7 @@ impl SimulatedAgent {
                 self.identity.joining = None;
             }
             AgentOutput::Write(notes) => self.journal.push(notes.clone()),
+            AgentOutput::Managers { known, .. } => self.known.clone_from(known),
             AgentOutput::Warn(_)
             | AgentOutput::Act(_)
             | AgentOutput::Joined { .. }

@@ -114,10 +114,11 @@ impl Scene {
         while let Some(output) = self.core.poll_output() {
             match output {
                 AgentOutput::Joined { node_id, .. } => assert_eq!(node_id, NODE),
-                AgentOutput::Warn(_) | AgentOutput::Certified(_) => {}
+                AgentOutput::Warn(_) | AgentOutput::Certified(_) | AgentOutput::Managers { .. } => {
+                }
                 AgentOutput::Write(notes) => notes.iter().for_each(|note| self.memory.apply(note)),
                 AgentOutput::Act(action) => self.ask(action),
-                AgentOutput::Dial { line } => self.line = line,
+                AgentOutput::Dial { line, .. } => self.line = line,
                 AgentOutput::HangUp { .. } => self.close(),
                 AgentOutput::Send(message) => match message.message.expect("a message") {
                     from_agent::Message::Hello(hello) => {

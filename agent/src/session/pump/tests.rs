@@ -83,8 +83,9 @@ impl PumpWorld {
         let (inbox, mut inputs) = mpsc::channel(8);
         let credentials = NodeCredentials::open(folder.path(), None).unwrap();
         let target = ManagerEndpoint::Unix(socket);
-        let mut wire = Wire::new(target, credentials, inbox, sync::watch::Sender::default());
-        wire.dial(1);
+        let status = sync::watch::Sender::default();
+        let mut wire = Wire::new(target.clone(), credentials, inbox, status);
+        wire.dial(1, target);
         let connected = timeout(PATIENCE, inputs.recv()).await.unwrap();
         assert!(matches!(connected, Some(Input::Connected { line: 1 })), "{connected:?}");
         let runtime = Arc::new(FakeEngine::new(skep_proto::Timestamp(1)).runtime());

@@ -162,7 +162,8 @@ impl SimulatedWorld {
                 }
                 self.plan_engine(index, process, follows);
             }
-            AgentOutput::Dial { line } => self.dial(index, line),
+            // There is one manager, wherever an agent looks for it.
+            AgentOutput::Dial { line, candidate: _ } => self.dial(index, line),
             AgentOutput::Send(message) => self.agent_sends(index, message),
             AgentOutput::HangUp { message, .. } => {
                 self.happenings.push(Occurrence::HungUp { agent: index, message });
@@ -178,6 +179,7 @@ impl SimulatedWorld {
             AgentOutput::Certified(_)
             | AgentOutput::Joined { .. }
             | AgentOutput::Warn(_)
+            | AgentOutput::Managers { .. }
             | AgentOutput::Write(_)
             | AgentOutput::Logs(_)
             | AgentOutput::LogCancel { .. } => {}
