@@ -82,7 +82,8 @@ pub(crate) fn run_agent(settings: AgentSettings) -> Result<()> {
         left::finish(&state)?;
         let runtime = node::runtime(&state, &settings.node)?;
         let (endpoint, join_token) = (settings.manager, settings.join_token);
-        let manager = node::FollowedEndpoint { endpoint, join_token, is_own: false };
+        let manager =
+            node::FollowedEndpoint { endpoint, join_token, follows: node::FollowedManager::Other };
         node::agent(&state, &settings.node, manager, runtime)?.run(stop).await?;
         Ok(())
     })

@@ -64,6 +64,8 @@ pub struct Core {
     ends_when_cleared: bool,
     /// What the newest session began with.
     warnings: Vec<String>,
+    /// The position of the newest word about managers.
+    told_as_of: Position,
 }
 
 impl Core {
@@ -82,6 +84,7 @@ impl Core {
             halting: None,
             ends_when_cleared: false,
             warnings: Vec::new(),
+            told_as_of: Position::default(),
         }
     }
 
@@ -357,8 +360,13 @@ impl Core {
             },
             Message::HeartbeatPeriod(period) => self.link.on_period(period.period_ns, now),
             Message::Managers(told) => {
-                let known = self.link.on_managers(&told);
                 let membership = WantedMembership::of(&told);
+                // A manager that is behind says what was true before.
+                if membership.as_of < self.told_as_of {
+                    return;
+                }
+                self.told_as_of = membership.as_of;
+                let known = self.link.on_managers(&told);
                 self.ready.push_back(AgentOutput::Managers { known, membership });
             }
             Message::Ack(ack) => work.outbox.acknowledge(ack.number),

@@ -199,7 +199,7 @@ impl NodeAgent {
         let secret = stored.earlier_secret.map(|secret| secret.to_vec().into());
         let joining = credentials.joining(secret.unwrap_or_default());
         let joining = joining.map_err(CredentialsError::from)?;
-        let rejoining = config.is_managers_own.then(|| credentials.asking(bytes::Bytes::new()));
+        let rejoining = config.is_founders_own.then(|| credentials.asking(bytes::Bytes::new()));
         let rejoining = rejoining.transpose().map_err(CredentialsError::from)?;
         let is_far = matches!(config.manager, ManagerEndpoint::Network(_));
         if is_far && joining.is_some() && config.join_token.is_none() {

@@ -42,6 +42,7 @@ fn config(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> AgentCon
         state_dir: folder.to_owned(),
         manager: ManagerEndpoint::Unix(manager.socket.clone()),
         is_managers_own: false,
+        is_founders_own: false,
         join_token: None,
         hostname: "alpha".into(),
         labels: BTreeMap::from([("zone".into(), "b1".into())]),

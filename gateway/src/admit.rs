@@ -12,6 +12,7 @@ mod nodes;
 mod ports;
 mod refusal;
 mod report;
+mod roles;
 mod sameness;
 mod services;
 mod spec;
@@ -24,6 +25,7 @@ pub use node_rules::check_node;
 pub(crate) use node_rules::{same_names, was_removed};
 pub use refusal::Refusal;
 pub use report::TaskReport;
+pub(crate) use roles::{is_up, majority, votes, what_is_amiss};
 
 use crate::resolve;
 use bytes::Bytes;

@@ -35,7 +35,7 @@ pub fn examine(reads: &Reads, trial: &DiskTrial) -> Result<Vec<Finding>, PastErr
     findings.extend(cluster::hampered(&view));
     findings.extend(cluster::not_running(&view));
     findings.extend(match reads.drive() {
-        Some(_) => cluster::nodes(&view),
+        Some(_) => [cluster::nodes(&view), cluster::managers(&view)].concat(),
         None => Vec::from([cluster::nodes_then(&view)]),
     });
     findings.extend(cluster::conditions(&view));

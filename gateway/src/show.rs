@@ -8,7 +8,7 @@ pub mod list;
 
 use skep_projections::{NodeRow, ServiceRow, TaskRow, View, task::TaskDetail};
 use skep_proto::{
-    Revision, Timestamp, author, defaults,
+    MANAGERS_LEVEL, Revision, Timestamp, author, defaults,
     v1::{
         Cluster, ManagerPort, ManagerStatus, Meta, Node, NodeCertificate, NodeState, NodeStatus,
         Reconciler, Resources, RolloutState, RolloutStatus, Service, ServiceSpec, ServiceStatus,
@@ -59,13 +59,20 @@ pub fn node(view: &View, row: &NodeRow) -> Node {
             listen_address: port.listen.clone(),
             advertise_address: port.advertise.clone(),
         }),
-        manager_status: row.manager.map(|manager| ManagerStatus {
-            raft_id: manager.raft_id,
-            membership: manager.membership as i32,
-            leader: view.tenure().manager == row.id,
-            reachable: row.state == NodeState::Ready,
-        }),
+        manager_status: manager_status(view, row),
     }
+}
+
+/// Also of a node that is to be a manager and has no number yet. Below its feature level nothing is
+/// known of managers.
+fn manager_status(view: &View, row: &NodeRow) -> Option<ManagerStatus> {
+    let is_known = view.level() >= MANAGERS_LEVEL && row.is_among_managers();
+    is_known.then(|| ManagerStatus {
+        raft_id: row.manager.map_or(0, |manager| manager.raft_id),
+        membership: row.manager.map_or(0, |manager| manager.membership as i32),
+        leader: view.tenure().manager == row.id,
+        reachable: row.state == NodeState::Ready,
+    })
 }
 
 /// A service.

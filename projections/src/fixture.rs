@@ -19,7 +19,9 @@
 //! open n1    close n1   silent n1     down n1           sessions and what becomes of them
 //! conditions n1 [engine] [list] [pull]                  all that is wrong with it
 //! authority  rotate worker   certify n1 [KEY]           who is believed; a key is one letter, k where there is none
-//! tenure     level 2    history 2  heartbeat 2s      wait 5s       park web          release web
+//! promote n1 demote n1   port n1 [10.0.0.1:2377]        what it is to be, and where it is reached
+//! number n1  follows n1 votes n1   leaves n1            what it is in raft; a number is the next one
+//! tenure [n1] level 2    history 2  heartbeat 2s      wait 5s       park web          release web
 //! ```
 //! `on n1` without a STATE leaves the task assigned. Ids follow from names, so that two runs are
 //! the same. Nodes have 4 CPUs, 8 GiB and every feature where nothing else is said. A task that

@@ -134,6 +134,6 @@ mod tests {
         clap_complete::generate(shell, &mut visible(&Cli::command()), "skep", &mut script);
         let script = String::from_utf8(script).expect("text");
         assert!(script.contains("skep__service__create") || script.contains("create"), "{script}");
-        assert!(!script.contains("promote") && !script.contains("stats"), "{script}");
+        assert!(script.contains("promote") && !script.contains("stats"), "{script}");
     }
 }

@@ -31,10 +31,6 @@ pub(super) enum Docker {
     Config,
     /// `docker network`
     Network,
-    /// `docker node promote`
-    Promote,
-    /// `docker node demote`
-    Demote,
     /// `docker service rollback`
     Rollback,
 }
@@ -74,9 +70,6 @@ pub(super) fn instead_of(verb: &str) -> Option<&'static str> {
     })
 }
 
-const ONE_MANAGER: &str =
-    "this cluster has one manager; `skep cluster token worker` says how further workers join";
-
 impl Docker {
     /// The refusal.
     pub(super) fn refuse(self) -> CliResult {
@@ -101,8 +94,6 @@ impl Docker {
             Docker::Network => {
                 ("network", "services use the nodes' own networks: --network host, none or bridge")
             }
-            Docker::Promote => ("node promote", ONE_MANAGER),
-            Docker::Demote => ("node demote", ONE_MANAGER),
             Docker::Rollback => (
                 "service rollback",
                 "`skep --at REVISION service inspect` shows any earlier spec; set it with `skep service update`",
@@ -117,8 +108,9 @@ mod tests {
 
     #[test]
     fn an_absent_command_is_refused_with_what_to_use_instead() {
-        let promote = CliError::usage("node promote is not supported yet").hint(ONE_MANAGER);
-        assert_eq!(Docker::Promote.refuse(), Err(promote));
+        let secret = CliError::usage("secret is not supported yet")
+            .hint("mount a file: --mount type=bind,…");
+        assert_eq!(Docker::Secret.refuse(), Err(secret));
         assert_eq!(
             instead_of("info"),
             Some("`skep status` shows the cluster, `skep doctor` what is wrong")

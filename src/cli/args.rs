@@ -13,7 +13,7 @@ use super::{
 };
 use crate::daemon::file_in_place_of;
 use clap::{Args, ValueEnum};
-use skep_proto::v1::{Moment, NodeAvailability, moment};
+use skep_proto::v1::{Moment, NodeAvailability, NodeRole, moment};
 use std::path::PathBuf;
 
 /// Where clients look for the manager when nobody says otherwise.
@@ -75,6 +75,33 @@ impl AvailabilityChoice {
             AvailabilityChoice::Active => NodeAvailability::Active,
             AvailabilityChoice::Pause => NodeAvailability::Pause,
             AvailabilityChoice::Drain => NodeAvailability::Drain,
+        }
+    }
+}
+
+/// What a machine is in its cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum RoleChoice {
+    /// It runs tasks
+    Worker,
+    /// It manages the cluster too
+    Manager,
+}
+
+impl RoleChoice {
+    /// Its name in a sentence.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            RoleChoice::Worker => "worker",
+            RoleChoice::Manager => "manager",
+        }
+    }
+
+    /// As the cluster has it.
+    pub(super) fn role(self) -> NodeRole {
+        match self {
+            RoleChoice::Worker => NodeRole::Worker,
+            RoleChoice::Manager => NodeRole::Manager,
         }
     }
 }

@@ -5,16 +5,16 @@ mod member;
 mod settings;
 
 use super::{
-    args::{AvailabilityChoice, ChangeArgs, GlobalArgs},
+    args::{AvailabilityChoice, ChangeArgs, GlobalArgs, RoleChoice},
     connect::ManagerClient,
     fail::{CliError, CliResult},
     show,
 };
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use skep_proto::{
     Id,
     v1::{
-        ChoosePortRequest, FoundCluster, JoinTokenRequest, NodeRole, OpenPort, RotateJoinToken,
+        ChoosePortRequest, FoundCluster, JoinTokenRequest, OpenPort, RotateJoinToken,
         command::Action,
     },
 };
@@ -24,7 +24,7 @@ use skep_proto::{
 pub(super) enum ClusterCommand {
     /// Open this manager's port for other machines; a daemon that waits founds a cluster first
     Init(InitArgs),
-    /// Join a cluster as a worker
+    /// Join a cluster, as a worker or as a manager: the token says which
     Join(member::JoinArgs),
     /// Take this machine out of its cluster; its tasks end
     Leave(member::LeaveArgs),
@@ -55,37 +55,12 @@ pub(super) struct InitArgs {
     change: ChangeArgs,
 }
 
-/// What a machine joins as.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum JoinRole {
-    /// It runs tasks
-    Worker,
-    /// It manages the cluster too
-    Manager,
-}
-
-impl JoinRole {
-    fn name(self) -> &'static str {
-        match self {
-            JoinRole::Worker => "worker",
-            JoinRole::Manager => "manager",
-        }
-    }
-
-    fn role(self) -> NodeRole {
-        match self {
-            JoinRole::Worker => NodeRole::Worker,
-            JoinRole::Manager => NodeRole::Manager,
-        }
-    }
-}
-
 /// `skep cluster token`
 #[derive(Args)]
 pub(super) struct TokenArgs {
     /// What a machine joins as with the token
     #[arg(value_enum, value_name = "worker|manager")]
-    role: JoinRole,
+    role: RoleChoice,
     /// Make a new token first; nobody joins with the old one any more
     #[arg(long)]
     rotate: bool,
@@ -146,7 +121,7 @@ async fn init(top: &GlobalArgs, args: InitArgs) -> CliResult {
     let opened = manager.membership().await_port(chosen).await?.into_inner();
     let node = Id::from_bytes(&opened.node_id);
     show::say(&format!("Cluster initialized: current node ({node}) is a manager.\n"))?;
-    invite(&manager, JoinRole::Worker).await
+    invite(&manager, RoleChoice::Worker).await
 }
 
 async fn token(top: &GlobalArgs, args: TokenArgs) -> CliResult {
@@ -167,7 +142,7 @@ async fn token(top: &GlobalArgs, args: TokenArgs) -> CliResult {
 }
 
 /// What to do on the other machine.
-async fn invite(manager: &ManagerClient, role: JoinRole) -> CliResult {
+async fn invite(manager: &ManagerClient, role: RoleChoice) -> CliResult {
     let asked = JoinTokenRequest { role: role.role() as i32 };
     let reply = manager.membership().join_token(asked).await?.into_inner();
     let name = role.name();
@@ -185,9 +160,6 @@ async fn invite(manager: &ManagerClient, role: JoinRole) -> CliResult {
     ))?;
     if reply.address.is_empty() {
         show::talk("note: this manager's port is closed; open it with `skep cluster init`");
-    }
-    if role == JoinRole::Manager {
-        show::talk("note: joining as a manager is not supported yet");
     }
     Ok(())
 }

@@ -2,12 +2,12 @@
 
 mod change;
 mod pretty;
+mod role;
 mod status;
 
 use super::{
-    absent::{Absent, Docker},
-    args::{GlobalArgs, InspectStyle, ListStyle, ReadArgs},
-    connect::ManagerClient,
+    args::{GlobalArgs, InspectStyle, ListStyle, ReadArgs, RoleChoice},
+    connect::{self, ManagerClient},
     fail::{CliError, CliResult},
     log_now, parse,
     show::{CellCut, Inspection, TableField, TableLayout, TableRow, title},
@@ -28,7 +28,7 @@ pub(super) enum NodeCommand {
     Inspect(NodeInspect),
     /// Show this machine as its own daemon knows it, without asking a manager
     Status(status::NodeStatusArgs),
-    /// Change a node's labels or availability
+    /// Change a node's labels, availability or role
     Update(change::NodeUpdate),
     /// Move all tasks away from nodes and give them none
     Drain(change::Availability),
@@ -39,10 +39,10 @@ pub(super) enum NodeCommand {
     /// Remove nodes from the cluster
     #[command(visible_alias = "remove")]
     Rm(change::NodeRm),
-    #[command(hide = true)]
-    Promote(Absent),
-    #[command(hide = true)]
-    Demote(Absent),
+    /// Make nodes managers
+    Promote(role::RoleArgs),
+    /// Make managers workers
+    Demote(role::RoleArgs),
 }
 
 /// `skep node ls`
@@ -114,8 +114,8 @@ pub(super) async fn run(top: &GlobalArgs, command: NodeCommand) -> CliResult {
             change::availability(top, args, skep_proto::v1::NodeAvailability::Active).await
         }
         NodeCommand::Rm(args) => change::rm(top, args).await,
-        NodeCommand::Promote(_) => Docker::Promote.refuse(),
-        NodeCommand::Demote(_) => Docker::Demote.refuse(),
+        NodeCommand::Promote(args) => role::change(top, args, RoleChoice::Manager).await,
+        NodeCommand::Demote(args) => role::change(top, args, RoleChoice::Worker).await,
     }
 }
 
@@ -172,6 +172,17 @@ async fn resolve_self(manager: &ManagerClient, names: Vec<String>) -> CliResult<
     Ok(names.into_iter().map(|name| if name == SELF { own.to_string() } else { name }).collect())
 }
 
+/// The ids or names of the nodes that a command is about, `self` understood. Where it names
+/// several, each must be there, and once, before any of them is changed.
+async fn chosen(manager: &ManagerClient, names: &[String]) -> CliResult<Vec<String>> {
+    let nodes = resolve_self(manager, names.to_vec()).await?;
+    if nodes.len() > 1 {
+        let found = find(manager, None, nodes.clone()).await?.nodes;
+        connect::once_each("node", names, found.iter().map(|node| &node.id))?;
+    }
+    Ok(nodes)
+}
+
 /// A reference to any object, with `self` understood.
 pub(super) async fn own_for_self(manager: &ManagerClient, name: String) -> CliResult<String> {
     if name != SELF {
@@ -189,12 +200,6 @@ fn row(node: &v1::Node, own: Option<&v1::StatusReply>) -> TableRow {
     let id = Id::from_bytes(&node.id).to_string();
     let is_own = own.is_some_and(|own| own.node_id == node.id);
     let description = node.description.clone().unwrap_or_default();
-    let leads = is_own && own.is_some_and(|own| own.leader);
-    let manager_status = match (node.role(), leads) {
-        (v1::NodeRole::Manager, true) => "Leader",
-        (v1::NodeRole::Manager, false) => "Reachable",
-        (v1::NodeRole::Worker, _) => "",
-    };
     let engine = description
         .engine
         .as_ref()
@@ -206,7 +211,7 @@ fn row(node: &v1::Node, own: Option<&v1::StatusReply>) -> TableRow {
             description.hostname.clone(),
             status_text(node),
             title(availability_word(node)),
-            manager_status.into(),
+            manager_word(node, own).into(),
             // A node without an engine has none to show a version of.
             engine.unwrap_or_else(|| "-".into()),
             is_own.to_string(),
@@ -217,6 +222,27 @@ fn row(node: &v1::Node, own: Option<&v1::StatusReply>) -> TableRow {
         mark: if is_own { " *" } else { "" },
         json: json::render(node),
         id,
+    }
+}
+
+/// What a node is among the managers; nothing of a worker. Below feature level 6 the node does not
+/// say it, and there the manager that is asked is the only one.
+fn manager_word(node: &v1::Node, own: Option<&v1::StatusReply>) -> &'static str {
+    use skep_proto::v1::{NodeRole, RaftMembership};
+    let Some(status) = &node.manager_status else {
+        let leads = own.is_some_and(|own| own.leader && own.node_id == node.id);
+        return match (node.role(), leads) {
+            (NodeRole::Manager, true) => "Leader",
+            (NodeRole::Manager, false) => "Reachable",
+            (NodeRole::Worker, _) => "",
+        };
+    };
+    match (node.role(), status.membership()) {
+        _ if status.leader => "Leader",
+        (NodeRole::Worker, _) => "Leaving",
+        (NodeRole::Manager, RaftMembership::None | RaftMembership::Follows) => "Joining",
+        (NodeRole::Manager, RaftMembership::Votes) if status.reachable => "Reachable",
+        (NodeRole::Manager, RaftMembership::Votes) => "Unreachable",
     }
 }
 
@@ -334,6 +360,31 @@ mod tests {
         assert_eq!(cells(&node, Some(&own(1, true))), (of("Leader", true), " *"));
         assert_eq!(cells(&node, Some(&own(1, false))), (of("Reachable", true), " *"));
         assert_eq!(cells(&node, Some(&own(2, true))), (of("Reachable", false), ""));
+    }
+
+    #[test]
+    fn each_manager_has_its_word_and_below_feature_level_6_the_one_that_is_asked() {
+        use skep_proto::v1::{
+            NodeRole,
+            RaftMembership::{Follows, None as Outside, Votes},
+        };
+        let word = |role: NodeRole, membership: v1::RaftMembership, leader, reachable| {
+            let membership = membership.into();
+            let status = v1::ManagerStatus { raft_id: 1, membership, leader, reachable };
+            let (role, manager_status) = (role.into(), Some(status));
+            manager_word(&v1::Node { role, manager_status, ..v1::Node::default() }, None)
+        };
+        assert_eq!(word(NodeRole::Manager, Votes, true, true), "Leader");
+        assert_eq!(word(NodeRole::Manager, Outside, true, true), "Leader", "not yet recorded");
+        assert_eq!(word(NodeRole::Worker, Votes, true, true), "Leader", "till it hands over");
+        assert_eq!(word(NodeRole::Manager, Votes, false, true), "Reachable");
+        assert_eq!(word(NodeRole::Manager, Votes, false, false), "Unreachable");
+        for (membership, reachable) in [(Outside, true), (Follows, true), (Follows, false)] {
+            assert_eq!(word(NodeRole::Manager, membership, false, reachable), "Joining");
+        }
+        for membership in [Outside, Follows, Votes] {
+            assert_eq!(word(NodeRole::Worker, membership, false, true), "Leaving");
+        }
     }
 
     #[test]

@@ -71,12 +71,14 @@ pub(super) struct DaemonArgs {
     /// Serve reads and decide nothing, to look at a cluster that misbehaves
     #[arg(long, conflicts_with = "join")]
     pub safe_mode: bool,
-    /// Join the cluster of this manager as a worker, from an empty state folder; later starts need
-    /// not say it
+    /// Join the cluster of this manager, as what the token says, from an empty state folder; later
+    /// starts need not say it
     #[arg(long, value_name = "HOST:PORT", value_parser = parse::remote_manager, conflicts_with_all = ["heartbeat_period", "metrics_listen"])]
     pub join: Option<String>,
     #[command(flatten)]
     pub token: JoinTokenArgs,
+    #[command(flatten)]
+    pub port: JoinPortArgs,
     /// Found no cluster at the first start: wait for `skep cluster init` or `skep cluster join`
     #[arg(long, conflicts_with = "join")]
     pub no_cluster: bool,
@@ -93,12 +95,30 @@ const TOKEN_FILE_BYTES_MAX: u64 = 4_096;
 /// What a machine shows when it joins.
 #[derive(Args, Clone, Debug)]
 pub(super) struct JoinTokenArgs {
-    /// The token that `skep cluster token worker` prints on a manager
+    /// The token that `skep cluster token` prints on a manager
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
     /// A file that holds the token, where others could read the command line
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub token_file: Option<PathBuf>,
+}
+
+/// Where a machine that joins as a manager is reached.
+#[derive(Args, Clone, Debug)]
+pub(super) struct JoinPortArgs {
+    /// Address by which other machines reach this one, where it joins as a manager [default: the
+    /// machine's only one]
+    #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "", hide_default_value = true)]
+    pub advertise_addr: String,
+    /// Address to listen on, where it joins as a manager [default: 0.0.0.0:2377]
+    #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "", hide_default_value = true)]
+    pub listen_addr: String,
+}
+
+impl JoinPortArgs {
+    fn is_empty(&self) -> bool {
+        self.advertise_addr.is_empty() && self.listen_addr.is_empty()
+    }
 }
 
 impl JoinTokenArgs {
@@ -237,16 +257,22 @@ fn leaves_something(reserve: Reserve, machine: &Resources) -> CliResult {
 pub(super) fn daemon(top: &GlobalArgs, args: DaemonArgs) -> CliResult {
     top.nothing()?;
     let token = args.token.read()?;
+    let without_effect = match (&args.join, &token) {
+        (Some(_), _) => None,
+        (None, Some(_)) => Some("--token has no effect without --join"),
+        (None, None) if args.port.is_empty() => None,
+        (None, None) => Some("--listen-addr and --advertise-addr have no effect without --join"),
+    };
+    if let Some(message) = without_effect {
+        return Err(CliError::usage(message).hint("name the manager to join with --join HOST:PORT"));
+    }
+    let JoinPortArgs { advertise_addr: advertise_address, listen_addr: listen_address } = args.port;
     let join = args.join.map(|manager| daemon::JoinSettings {
         manager,
-        token: token.clone(),
-        listen: String::new(),
-        advertise: String::new(),
+        token,
+        listen_address,
+        advertise_address,
     });
-    if join.is_none() && token.is_some() {
-        return Err(CliError::usage("--token has no effect without --join")
-            .hint("name the manager to join with --join HOST:PORT"));
-    }
     let founding = match args.no_cluster {
         true => daemon::Founding::OnRequest,
         false => daemon::Founding::AtStart,

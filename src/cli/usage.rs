@@ -1,8 +1,8 @@
 //! The error message for a command line that cannot be read.
 //!
 //! The parser offers names that look like the wrong one. A guess that is far off misleads, and one
-//! that removes something is dangerous: to "node promote" it answered that there is "rm". So only
-//! close guesses are kept.
+//! that removes something is dangerous: before there was a "node promote", it answered that there
+//! is "rm". So only close guesses are kept.
 
 use super::{
     absent,

@@ -152,8 +152,12 @@ mod tests {
     use super::*;
 
     fn asked(manager: &str) -> JoinSettings {
-        let manager = manager.into();
-        JoinSettings { manager, token: None, listen: String::new(), advertise: String::new() }
+        JoinSettings {
+            manager: manager.into(),
+            token: None,
+            listen_address: String::new(),
+            advertise_address: String::new(),
+        }
     }
 
     fn certify(state: &StateDir) {

@@ -25,8 +25,19 @@ pub(super) struct FollowedEndpoint {
     pub(super) endpoint: ManagerEndpoint,
     /// Shown at the first contact over the network.
     pub(super) join_token: Option<JoinToken>,
-    /// Whether it is the manager of this very process.
-    pub(super) is_own: bool,
+    /// Whose manager it is.
+    pub(super) follows: FollowedManager,
+}
+
+/// Which manager an agent follows first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum FollowedManager {
+    /// The one of this very process, which has founded its cluster.
+    Founder,
+    /// The one of this very process, which has joined others.
+    Joined,
+    /// One of another process.
+    Other,
 }
 
 /// What runs this node's tasks. It is chosen at the first start and kept by the agent. An engine
@@ -69,7 +80,8 @@ pub(super) fn agent(
 ) -> Result<NodeAgent> {
     Ok(NodeAgent::open(AgentConfig {
         state_dir: state.path().to_owned(),
-        is_managers_own: manager.is_own,
+        is_managers_own: manager.follows != FollowedManager::Other,
+        is_founders_own: manager.follows == FollowedManager::Founder,
         manager: manager.endpoint,
         join_token: manager.join_token,
         hostname: settings.hostname.clone(),

@@ -38,8 +38,7 @@ pub(crate) struct DaemonSettings {
     pub heartbeat_period: Option<Duration>,
     /// Where /metrics is served beside the socket.
     pub metrics_listen: Option<SocketAddr>,
-    /// The manager of the cluster that this machine joins as a worker; none where it does not, or
-    /// has already.
+    /// The manager of the cluster that this machine joins; none where it does not, or has already.
     pub join: Option<JoinSettings>,
     /// Whether it founds a cluster where it belongs to none.
     pub founding: Founding,
@@ -54,12 +53,13 @@ pub(crate) struct DaemonSettings {
 pub(crate) struct JoinSettings {
     /// `HOST:PORT` of a manager.
     pub manager: String,
-    /// Shown at the first contact.
+    /// Shown at the first contact; it says whether the machine joins as a worker or as a manager.
     pub token: Option<JoinToken>,
-    /// `HOST[:PORT]` where it listens once it is a manager; empty leaves the choice.
-    pub listen: String,
-    /// `HOST[:PORT]` by which others reach it then; empty leaves the choice.
-    pub advertise: String,
+    /// Where it listens once it is a manager, as `ChoosePortRequest` has it; empty where nothing
+    /// was said.
+    pub listen_address: String,
+    /// Where others are to reach it then.
+    pub advertise_address: String,
 }
 
 /// When a machine that belongs to no cluster founds one.

@@ -47,12 +47,14 @@ pub(super) fn first_role(
 /// Where the machine listens once it is a manager: as the flags say, or an earlier request.
 pub(super) fn port(state: &StateDir, settings: &DaemonSettings) -> Result<PortWish> {
     let asked = settings.join.as_ref().map(|join| PortWish {
-        listen: join.listen.clone(),
-        advertise: join.advertise.clone(),
+        listen: join.listen_address.clone(),
+        advertise: join.advertise_address.clone(),
     });
     match asked.filter(|asked| *asked != PortWish::default()) {
         Some(asked) => {
-            asked.check().map_err(|error| Advice::wrong_input(error.to_string(), "write IP:PORT"))?;
+            asked
+                .check()
+                .map_err(|error| Advice::wrong_input(error.to_string(), "write IP:PORT"))?;
             Ok(asked)
         }
         None => Ok(PortWish::read(state)),

@@ -7,8 +7,9 @@ use crate::{
 use insta::assert_snapshot;
 use skep_proto::{
     json,
-    v1::{self, Accepted, RefusalCode, Refused, command_reply::Outcome},
+    v1::{self, Accepted, RefusalCode, Refused, command::Action, command_reply::Outcome},
 };
+use std::sync::{Arc, Mutex};
 
 fn accepting() -> ManagerScript {
     let accepted = Accepted {
@@ -75,6 +76,9 @@ fn small_commands() {
     check("node_update", &["node", "update", "--label-add", "zone=b1", "--label-rm", "old", "n1"]);
     check("node_drain", &["node", "drain", "self"]);
     check("node_rm", &["node", "rm", "--force", "n1"]);
+    check("node_role", &["node", "update", "--role", "manager", "n1"]);
+    check("node_promote", &["node", "promote", "n1"]);
+    check("node_demote", &["node", "demote", "--reason", "it is old", "n1"]);
     check("stray_rm", &["stray", "rm", "4gtm"]);
     check("unpark", &["unpark", "--reason", "mended", "web"]);
 }
@@ -122,6 +126,68 @@ fn a_name_that_is_not_there_keeps_the_others_from_being_touched() {
     }
     let told = manager.run(&["stray", "rm", &first, &id_text(31)]);
     assert!(told.starts_with("exit 0\n"), "{told}");
+}
+
+/// Two nodes that are asked to be something, and what is told where it changes nothing, is refused,
+/// and is done.
+#[test]
+fn several_nodes_are_promoted_or_demoted_in_dockers_words() {
+    let nodes = ["m1", "m2", "m3"].iter().zip(1..);
+    let nodes = nodes.map(|(name, n)| node(n, name, v1::NodeState::Ready, v1::NodeRole::Worker));
+    let nodes: Vec<v1::Node> = nodes.collect();
+    let replies = || {
+        let refused = Refused {
+            code: RefusalCode::Precondition as i32,
+            message: "it cannot be".into(),
+            hint: "wait a moment".into(),
+        };
+        let unchanged = Outcome::Accepted(Accepted::default());
+        Arc::new(Mutex::new(vec![unchanged, Outcome::Refused(refused)]))
+    };
+    for (verb, role, unchanged, done) in [
+        (
+            "promote",
+            v1::NodeRole::Manager,
+            "Node m1 is already a manager.",
+            "Node m3 promoted to a manager in the cluster.",
+        ),
+        (
+            "demote",
+            v1::NodeRole::Worker,
+            "Node m1 is already a worker.",
+            "Manager m3 demoted in the cluster.",
+        ),
+    ] {
+        let script =
+            ManagerScript { nodes: nodes.clone(), first_replies: replies(), ..accepting() };
+        let manager = script.serve();
+        let told = manager.run(&["node", verb, "m1", "m2", "m3"]);
+        let expected = format!(
+            "exit 1\n--- stdout\n{unchanged}\n{done}\n--- stderr\nerror: it cannot be\nhint: wait a \
+             moment\n"
+        );
+        assert_eq!(told, expected);
+        let commands = manager.script.commands.lock().expect("nobody panicked");
+        let asked = commands.iter().map(|command| match &command.action {
+            Some(Action::UpdateNode(update)) => (update.node.clone(), update.role),
+            other => panic!("{other:?}"),
+        });
+        let expected = ["m1", "m2", "m3"].map(|node| (node.to_owned(), Some(role as i32)));
+        assert_eq!(asked.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn the_next_manager_is_demoted_when_the_one_before_is_out() {
+    let nodes = ["m1", "m2"].iter().zip(1..);
+    let nodes = nodes.map(|(name, n)| node(n, name, v1::NodeState::Ready, v1::NodeRole::Worker));
+    let manager = ManagerScript { nodes: nodes.collect(), ..accepting() }.serve();
+    let told = manager.run(&["node", "demote", "m1", "m2"]);
+    assert!(told.starts_with("exit 0\n"), "{told}");
+    let looks = manager.asked().into_iter().filter(|asked| asked.starts_with("nodes"));
+    let looks: Vec<String> = looks.collect();
+    assert_eq!(looks.len(), 2, "whether both are there, and after m1: {looks:#?}");
+    assert!(looks[1].contains("[\"m1\"]"), "{looks:#?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::runtime::Noticed;
 use skep_proto::{
-    Id, Lineage,
+    Id, Lineage, Position, Revision,
     v1::{Certified, ClusterManagers, FromAgent, LogOrder, NodeDescription, NodeRole, ToAgent},
 };
 
@@ -138,11 +138,14 @@ pub struct WantedMembership {
     pub raft_id: u64,
     /// Of the cluster's current incarnation.
     pub lineage: Lineage,
+    /// The position at which that was so.
+    pub as_of: Position,
 }
 
 impl WantedMembership {
     pub(super) fn of(told: &ClusterManagers) -> WantedMembership {
-        let ClusterManagers { raft_id, lineage, .. } = *told;
-        WantedMembership { role: told.role(), raft_id, lineage: Lineage(lineage) }
+        let ClusterManagers { raft_id, lineage, incarnation, revision, .. } = *told;
+        let as_of = Position { incarnation, revision: Revision(revision) };
+        WantedMembership { role: told.role(), raft_id, lineage: Lineage(lineage), as_of }
     }
 }

@@ -201,8 +201,12 @@ impl AgentWorld {
         self.begin_again(self.core.link.identity.clone());
     }
 
-    /// `b:1 c:1`, or `b:1 as MANAGER 3/9`: with the node's number in raft, and the lineage.
+    /// `b:1 c:1`, or `b:1 as MANAGER 3/9`: with the node's number in raft, and the lineage. `@7`
+    /// before it is the revision at which that was so.
     fn managers(&mut self, rest: &str) {
+        let (at, rest) = rest
+            .strip_prefix('@')
+            .map_or(("0", rest), |said| said.split_once(' ').expect("a revision, and what was so"));
         let (known, part) = rest.split_once("as ").unwrap_or((rest, "WORKER 0/0"));
         let (role, numbers) = part.split_once(' ').expect("a role and numbers");
         let (raft_id, lineage) = numbers.split_once('/').expect("number/lineage");
@@ -215,6 +219,8 @@ impl AgentWorld {
             role: v1::NodeRole::from_str_name(&format!("NODE_ROLE_{role}")).expect("a role").into(),
             raft_id: raft_id.parse().expect("a number"),
             lineage: lineage.parse().expect("a number"),
+            incarnation: 1,
+            revision: at.parse().expect("a revision"),
         }));
     }
 

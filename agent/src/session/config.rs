@@ -20,6 +20,8 @@ pub struct AgentConfig {
     pub manager: ManagerEndpoint,
     /// Whether it runs in the process of the manager that it finds there. It prefers that one.
     pub is_managers_own: bool,
+    /// Whether that manager has founded its cluster: it vouches for the node whatever its key.
+    pub is_founders_own: bool,
     /// Shown at the first contact over the network.
     pub join_token: Option<JoinToken>,
     /// The node's name.

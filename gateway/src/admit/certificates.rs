@@ -4,7 +4,7 @@
 //! under another one, and an agent from before there were certificates exchanges its secret for
 //! one. Nobody else changes a node's key.
 
-use super::{Admitted, Refusal, node_rules};
+use super::{Admitted, Refusal, node_rules, roles};
 use bytes::Bytes;
 use prost::Message as _;
 use skep_projections::{NodeRow, View, trust::IssuedCertificate};
@@ -79,6 +79,7 @@ pub(super) fn certify(view: &View, asked: &CertificateAsked) -> Result<Admitted,
     let Some((_, row)) = view.nodes().by_id(asked.node) else {
         return match &asked.claim {
             CertificateClaim::Newcomer(newcomer) if !view.removed_nodes().has(asked.node) => {
+                roles::join(view, newcomer.spec.desired_role())?;
                 join(view, asked, newcomer)
             }
             CertificateClaim::Own(newcomer) => join(view, asked, newcomer),

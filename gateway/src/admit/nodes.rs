@@ -1,8 +1,9 @@
-//! Commands about nodes: labels, availability, removal.
+//! Commands about nodes: labels, availability, role, removal.
 
 use super::{
     Admitted, Refusal,
     refusal::excerpt,
+    roles,
     spec::{LABELS_MAX, label},
 };
 use crate::resolve;
@@ -23,7 +24,10 @@ pub(super) fn update(view: &View, command: &UpdateNode) -> Result<Admitted, Refu
         return Err(Refusal::overtaken(&what, command.version, row.version, &row.changed_by));
     }
     let spec = changed(row, command)?;
-    let warnings = absent_labels(row, command);
+    let mut warnings = absent_labels(row, command);
+    if spec.desired_role != row.spec.desired_role {
+        warnings.extend(roles::change(view, row, spec.desired_role())?);
+    }
     if is_alike(&spec, &row.spec) {
         return Ok(Admitted { warnings, ..Admitted::unchanged(row.id) });
     }
@@ -97,7 +101,9 @@ fn beginning(value: &str) -> &str {
 
 /// Whether two specs are alike in all that an update can change: cheaper than comparing them whole.
 fn is_alike(one: &NodeSpec, other: &NodeSpec) -> bool {
-    one.availability == other.availability && some_labels(one) == some_labels(other)
+    one.availability == other.availability
+        && one.desired_role == other.desired_role
+        && some_labels(one) == some_labels(other)
 }
 
 fn some_labels(spec: &NodeSpec) -> Option<&BTreeMap<String, String>> {
@@ -150,22 +156,18 @@ fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
         })?;
         spec.availability = known as i32;
     }
-    if command.role.is_some_and(|role| role != spec.desired_role) {
-        return Err(Refusal::unsupported("changing a node's role is not supported yet")
-            .hint("this cluster has one manager; start further nodes with `skep agent`"));
+    if let Some(wanted) = command.role {
+        let known = NodeRole::try_from(wanted).map_err(|_| {
+            Refusal::invalid(format!("role {wanted} is unknown")).hint("worker or manager")
+        })?;
+        spec.desired_role = known as i32;
     }
     Ok(spec)
 }
 
 pub(super) fn remove(view: &View, command: &RemoveNode) -> Result<Admitted, Refusal> {
     let row = find(view, &command.node)?;
-    if row.spec.desired_role() == NodeRole::Manager {
-        return Err(Refusal::precondition(format!(
-            "node {} is a manager and can't be removed",
-            row.hostname()
-        ))
-        .hint("drain it with `skep node drain` if it should run nothing"));
-    }
+    roles::remove(row)?;
     if row.state == NodeState::Ready && !command.force {
         return Err(Refusal::precondition(format!(
             "node {} is ready: its agent is connected",

@@ -1,6 +1,7 @@
 //! Each refusal of a command or of a machine's request, and what is admitted beside it.
 
 mod machines;
+mod roles;
 
 use super::*;
 use skep_projections::fixture::{MANAGER, World, id, node_description, service_spec};
@@ -288,10 +289,10 @@ fn a_nodes_labels_availability_and_role() {
     );
     assert_eq!(kinds(ask(|update| update.availability = Some(2))), ["node_updated"]);
     refused(
-        ask(|update| update.role = Some(NodeRole::Manager as i32)),
-        RefusalCode::Unsupported,
-        "changing a node's role is not supported yet",
-        "this cluster has one manager; start further nodes with `skep agent`",
+        ask(|update| update.role = Some(2)),
+        RefusalCode::Invalid,
+        "role 2 is unknown",
+        "worker or manager",
     );
     assert_eq!(
         kinds(ask(|update| update.role = Some(NodeRole::Worker as i32))),
@@ -319,7 +320,7 @@ fn a_record_of_a_changed_node_repeats_what_was_replaced_and_nothing_else() {
 
 #[test]
 fn a_node_is_removed_when_it_is_away_or_by_force() {
-    let world = World::of("node n1 | node n2 away | node m1 role=manager away");
+    let world = World::of("node n1 | node n2 away");
     let remove = |node: &str, force| {
         command(&world, Action::RemoveNode(RemoveNode { node: node.into(), force }))
     };
@@ -331,14 +332,6 @@ fn a_node_is_removed_when_it_is_away_or_by_force() {
     );
     assert_eq!(kinds(remove("n1", true)), ["node_removed"]);
     assert_eq!(kinds(remove("n2", false)), ["node_removed"]);
-    for force in [false, true] {
-        refused(
-            remove("m1", force),
-            RefusalCode::Precondition,
-            "node m1 is a manager and can't be removed",
-            "drain it with `skep node drain` if it should run nothing",
-        );
-    }
     assert!(remove("n9", true).is_err());
 }
 

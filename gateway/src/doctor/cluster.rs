@@ -1,7 +1,7 @@
 //! Questions that the view answers. PURE.
 
 use super::{ok, problem, warning};
-use crate::history::verdict;
+use crate::{admit, history::verdict};
 use skep_projections::View;
 use skep_proto::{
     Id, author,
@@ -126,12 +126,12 @@ pub(super) fn nodes(view: &View) -> Vec<Finding> {
         away.into_iter().map(|(_, row)| match row.state {
             NodeState::Down => problem(
                 row.hostname(),
-                verdict::node(row),
+                verdict::node(view, row),
                 "start its agent again, or remove the node; its tasks are placed elsewhere",
             ),
             NodeState::Disconnected | NodeState::Unknown | NodeState::Ready => warning(
                 row.hostname(),
-                verdict::node(row),
+                verdict::node(view, row),
                 "its containers go on; look whether its agent runs and reaches this manager",
             ),
         }),
@@ -167,6 +167,45 @@ pub(super) fn nodes_then(view: &View) -> Finding {
     let verb = verb(ready, "was", "were");
     let then = format!("{ready} of {} {verb} ready when the history ended", all().count());
     warning("nodes", then, "a stopped manager does not know how they are now")
+}
+
+/// Whether the managers could lose one more of them. A single one has nobody to lose.
+pub(super) fn managers(view: &View) -> Vec<Finding> {
+    let voters = view.managers().map(|(_, row)| row).filter(|row| admit::votes(view, row));
+    let (up, away): (Vec<_>, Vec<_>) = voters.partition(|row| admit::is_up(row));
+    let (ready, all) = (up.len(), up.len() + away.len());
+    let majority = admit::majority(all);
+    let may_fail = ready.saturating_sub(majority);
+    if all < 2 {
+        return Vec::new();
+    }
+    let named = away.iter().map(|row| format!("; {}", admit::what_is_amiss(row)));
+    let named: String = named.collect();
+    let verb = verb(ready, "is", "are");
+    let counts = format!("{ready} of {all} {verb} ready");
+    let odd = "promote one more or demote one: an odd number loses none of its votes for nothing";
+    let hint = match away.is_empty() {
+        true => odd,
+        false => "start the daemons of those that are away, or demote those that are gone for good",
+    };
+    let finding = if ready < majority {
+        let message = format!("{counts}, and without {majority} nothing is decided{named}");
+        problem("managers", message, hint)
+    } else if ready == majority {
+        let message =
+            format!("{counts}, just the majority: one more loss stops the cluster{named}");
+        warning("managers", message, hint)
+    } else if all.is_multiple_of(2) {
+        let fewer = all - 1;
+        let message = format!("{counts}; {may_fail} more may fail, as of {fewer}{named}");
+        warning("managers", message, hint)
+    } else if away.is_empty() {
+        ok("managers", format!("all {all} are ready; {may_fail} may fail"))
+    } else {
+        let message = format!("{counts}; {may_fail} more may fail{named}");
+        warning("managers", message, hint)
+    };
+    Vec::from([finding])
 }
 
 /// What agents say is wrong with their nodes.

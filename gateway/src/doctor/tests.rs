@@ -103,6 +103,66 @@ fn a_service_whose_tasks_ended_for_good_waits_for_nothing() {
 }
 
 #[test]
+fn managers_that_could_lose_no_more_are_found() {
+    let cluster = |managers: usize, story: &str| {
+        let mut world = World::of("level 6 | node m1 role=manager | number m1 | node n1");
+        let story = story.split(" | ").filter(|statement| !statement.is_empty());
+        (2..=managers).for_each(|n| {
+            drop(world.tell(&format!("node m{n} role=manager | number m{n} | votes m{n}")));
+        });
+        world.tell("tenure m1 | open n1");
+        (1..=managers).for_each(|n| drop(world.tell(&format!("open m{n}"))));
+        story.for_each(|statement| drop(world.tell(statement)));
+        cluster::managers(&world.view)
+    };
+    for (managers, story, expected) in [
+        (1, "", ""),
+        (1, "close m1", ""),
+        (1, "promote n1 | number n1 | follows n1", ""),
+        (
+            2,
+            "",
+            "Warning managers: 2 of 2 are ready, just the majority: one more loss stops the cluster",
+        ),
+        (
+            2,
+            "down m2",
+            "Problem managers: 1 of 2 is ready, and without 2 nothing is decided; node m2 is down",
+        ),
+        (3, "", "Ok managers: all 3 are ready; 1 may fail"),
+        (
+            3,
+            "silent m2",
+            "Warning managers: 2 of 3 are ready, just the majority: one more loss stops the cluster; \
+             node m2 is silent",
+        ),
+        (
+            3,
+            "down m2 | close m3",
+            "Problem managers: 1 of 3 is ready, and without 2 nothing is decided; node m2 is down; \
+             node m3 is disconnected",
+        ),
+        (4, "", "Warning managers: 4 of 4 are ready; 1 more may fail, as of 3"),
+        (5, "", "Ok managers: all 5 are ready; 2 may fail"),
+        (
+            6,
+            "down m2",
+            "Warning managers: 5 of 6 are ready; 1 more may fail, as of 5; node m2 is down",
+        ),
+        (5, "down m2", "Warning managers: 4 of 5 are ready; 1 more may fail; node m2 is down"),
+        // One that is being demoted votes until it is out.
+        (3, "demote m3", "Ok managers: all 3 are ready; 1 may fail"),
+    ] {
+        let found = cluster(managers, story);
+        assert_eq!(told(&found).join("\n"), expected, "{managers}, {story}");
+        for finding in found.iter().filter(|finding| finding.severity() != Severity::Ok) {
+            let is_away = story.contains('m') && !story.contains("demote");
+            assert_eq!(finding.hint.contains("start the daemons"), is_away, "{finding:?}");
+        }
+    }
+}
+
+#[test]
 fn many_findings_of_one_kind_are_counted() {
     let mut world = World::empty();
     (0..50).for_each(|n| drop(world.tell(&format!("node n{n} | close n{n}"))));

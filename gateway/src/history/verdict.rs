@@ -1,12 +1,15 @@
 //! How things stand with an object, and why, in one line. PURE.
 
 use super::summary::{ended, to_the_second};
-use crate::show;
+use crate::{admit, show};
 use skep_projections::{NodeRow, ServiceIdx, ServiceRow, TaskRow, View};
 use skep_proto::{
-    author, condition, defaults,
+    MANAGERS_LEVEL, author, condition, defaults,
     task_state::{EndKind, EndedBy},
-    v1::{DesireReason, NodeAvailability, NodeState, RestartCondition, RolloutState, TaskState},
+    v1::{
+        DesireReason, NodeAvailability, NodeRole, NodeState, RestartCondition, RolloutState,
+        TaskState,
+    },
 };
 use skep_reconcilers::attempts::may_restart;
 
@@ -265,7 +268,7 @@ pub(super) fn failed_last<'a>(view: &'a View, row: &'a TaskRow) -> Option<&'a Ta
 }
 
 /// A node in one line.
-pub fn node(row: &NodeRow) -> String {
+pub fn node(view: &View, row: &NodeRow) -> String {
     let (name, since) = (row.hostname(), to_the_second(row.state_at));
     let why = if row.state_message.is_empty() {
         String::new()
@@ -293,15 +296,50 @@ pub fn node(row: &NodeRow) -> String {
         (false, true) => format!("; {}; it gets no new tasks meanwhile", problems.join("; ")),
     };
     format!(
-        "node {name} {state}{wanted}{problems}; {}",
+        "node {name} {state}{wanted}{}{problems}; {}",
+        among_managers(view, row),
         super::placement::counted_or_no(row.live_tasks, "live task")
     )
+}
+
+/// What a node is among the managers; nothing of a worker.
+fn among_managers(view: &View, row: &NodeRow) -> &'static str {
+    match row.spec.desired_role() {
+        _ if view.tenure().manager == row.id => "; it is the leader of the managers",
+        NodeRole::Worker if row.manager.is_none() => "",
+        NodeRole::Worker => "; it is being demoted",
+        NodeRole::Manager if admit::votes(view, row) || view.level() < MANAGERS_LEVEL => {
+            "; it is a manager"
+        }
+        NodeRole::Manager => "; it is becoming a manager",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_projections::fixture::World;
+    use skep_projections::fixture::{World, id};
+
+    #[test]
+    fn a_node_is_told_as_what_it_is_among_the_managers() {
+        let mut world = World::of(
+            "level 5 | node m1 role=manager | tenure m1 | open m1 | node m2 role=manager | node n1",
+        );
+        let mut check = |statement: &str, name: &str, expected: &str| {
+            world.tell(statement);
+            let (_, row) = world.view.nodes().by_id(id("node", name)).expect("it is there");
+            let told = node(&world.view, row);
+            assert!(told.ends_with(&format!("Z{expected}; no live tasks")), "{told}");
+        };
+        check("", "m1", "; it is the leader of the managers");
+        check("", "m2", "; it is a manager");
+        check("", "n1", "");
+        check("level 6", "m2", "; it is becoming a manager");
+        check("number m1 | number m2 | follows m2", "m2", "; it is becoming a manager");
+        check("votes m2", "m2", "; it is a manager");
+        check("demote m2", "m2", "; it is being demoted");
+        check("leaves m2", "m2", "");
+    }
 
     fn of_task(world: &World, name: &str) -> String {
         task(&world.view, world.view.tasks().get(world.task(name)).expect("it is there"))

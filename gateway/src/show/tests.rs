@@ -3,8 +3,8 @@
 use super::*;
 use skep_projections::fixture::{World, id};
 use skep_proto::v1::{
-    Filter, ListRequest, NodeState, PlacementBlocked, RolloutPaused, RolloutStarted, TaskState,
-    event::Kind,
+    Filter, ListRequest, NodeState, PlacementBlocked, RaftMembership, RolloutPaused,
+    RolloutStarted, TaskState, event::Kind,
 };
 
 fn world() -> World {
@@ -63,6 +63,37 @@ fn a_node_tells_what_its_tasks_reserve() {
     let reserved = n2.reserved.as_ref().unwrap();
     assert_eq!((reserved.nano_cpus, reserved.memory_bytes), (500_000_000, 64 << 20));
     assert_eq!(n2.status.as_ref().unwrap().state(), NodeState::Ready);
+}
+
+/// Number, membership, whether it leads and is reached.
+fn manager_of(view: &View, name: &str) -> Option<(u64, RaftMembership, bool, bool)> {
+    let (_, row) = view.nodes().by_id(id("node", name)).unwrap();
+    let status = node(view, row).manager_status?;
+    Some((status.raft_id, status.membership(), status.leader, status.reachable))
+}
+
+#[test]
+fn a_node_tells_what_it_is_among_the_managers_from_feature_level_6_on() {
+    use RaftMembership::{Follows, None as Outside, Votes};
+    let mut world = World::of("level 5 | node m1 role=manager | tenure m1 | open m1 | node m2");
+    assert_eq!(manager_of(&world.view, "m1"), None);
+    world.tell("level 6");
+    assert_eq!(manager_of(&world.view, "m1"), Some((0, Outside, true, true)));
+    world.tell("number m1 | votes m1");
+    assert_eq!(manager_of(&world.view, "m1"), Some((1, Votes, true, true)));
+    assert_eq!(manager_of(&world.view, "m2"), None);
+    for (step, expected) in [
+        ("promote m2", Some((0, Outside, false, true))),
+        ("number m2", Some((2, Outside, false, true))),
+        ("follows m2", Some((2, Follows, false, true))),
+        ("votes m2", Some((2, Votes, false, true))),
+        ("close m2", Some((2, Votes, false, false))),
+        ("demote m2", Some((2, Votes, false, false))),
+        ("leaves m2", None),
+    ] {
+        world.tell(step);
+        assert_eq!(manager_of(&world.view, "m2"), expected, "{step}");
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod placement;
 mod replicas;
 mod resources;
 mod restart;
+mod roles;
 mod rollout;
 mod shares;
 mod telling;

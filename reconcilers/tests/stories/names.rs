@@ -113,6 +113,9 @@ impl Names {
             }
             Kind::RolloutCompleted(e) => format!("{} completed", self.any(&e.service_id)),
             Kind::NodeDown(e) => format!("{} down: {}", self.any(&e.node_id), e.message),
+            Kind::RaftIdAssigned(e) => {
+                format!("{} is number {} in raft", self.any(&e.node_id), e.raft_id)
+            }
             Kind::ObjectParked(e) => format!("{} parked: {}", self.any(&e.object_id), e.message),
             other => event::name(other).to_owned(),
         };

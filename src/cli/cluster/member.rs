@@ -6,12 +6,12 @@ use crate::cli::{
     connect::ManagerClient,
     fail::{CliError, CliResult},
     parse,
-    processes::JoinTokenArgs,
+    processes::{JoinPortArgs, JoinTokenArgs},
     show::{self, untrusted::one_line},
 };
 use clap::Args;
 use skep_proto::v1::{
-    DescribeRequest, FoundCluster, JoinCluster, LeaveCluster, LocalNode, LocalNodeState,
+    DescribeRequest, FoundCluster, JoinCluster, LeaveCluster, LocalNode, LocalNodeState, NodeRole,
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -33,6 +33,8 @@ pub(in crate::cli) struct JoinArgs {
     manager: String,
     #[command(flatten)]
     token: JoinTokenArgs,
+    #[command(flatten)]
+    port: JoinPortArgs,
     /// Whether the node takes tasks at first [default: as its daemon was started]
     #[arg(long, value_enum, value_name = "active|pause|drain")]
     availability: Option<AvailabilityChoice>,
@@ -60,13 +62,18 @@ pub(super) async fn join(top: &GlobalArgs, args: JoinArgs) -> CliResult {
         manager: args.manager,
         token: token.to_string(),
         availability: args.availability.map(|choice| choice.of_node() as i32),
-        ..JoinCluster::default()
+        listen_address: args.port.listen_addr,
+        advertise_address: args.port.advertise_addr,
     };
     ManagerClient::connect(&daemon).await?.local().join(join).await?;
-    let node = until(&daemon, Some(MEMBER_LIMIT), |node| node.state() != LocalNodeState::Joining);
+    let node = until(&daemon, Some(MEMBER_LIMIT), |node| {
+        node.state() != LocalNodeState::Joining && !is_becoming_manager(node)
+    });
     let node = node.await?;
     match node.state() {
+        LocalNodeState::Worker if is_becoming_manager(&node) => Err(becomes_later(&node)),
         LocalNodeState::Worker => show::say("This node joined a cluster as a worker."),
+        LocalNodeState::Manager => show::say("This node joined a cluster as a manager."),
         LocalNodeState::Joining => {
             let problem = node.managers.first().map_or("", |manager| manager.problem.as_str());
             let seconds = MEMBER_LIMIT.as_secs();
@@ -75,11 +82,29 @@ pub(super) async fn join(top: &GlobalArgs, args: JoinArgs) -> CliResult {
             ))
             .hint("`skep node status` says how it goes, and `skep cluster leave` gives it up"))
         }
-        LocalNodeState::Unspecified
-        | LocalNodeState::Alone
-        | LocalNodeState::Manager
-        | LocalNodeState::Leaving => Err(failed(&node, "this node did not join")),
+        LocalNodeState::Unspecified | LocalNodeState::Alone | LocalNodeState::Leaving => {
+            Err(failed(&node, "this node did not join"))
+        }
     }
+}
+
+/// A node that joins as a manager is a worker first, with the certificate of a manager: it becomes
+/// one when it has been given its number.
+fn is_becoming_manager(node: &LocalNode) -> bool {
+    let role = node.certificate.as_ref().map(|certificate| certificate.role());
+    node.state() == LocalNodeState::Worker && role == Some(NodeRole::Manager)
+}
+
+fn becomes_later(node: &LocalNode) -> CliError {
+    let problem = match node.problem.as_str() {
+        "" => String::new(),
+        problem => format!(": {}", one_line(problem)),
+    };
+    let seconds = MEMBER_LIMIT.as_secs();
+    CliError::refused(format!(
+        "this node has joined, has not become a manager within {seconds} s, and goes on trying{problem}"
+    ))
+    .hint("`skep node status` says how it goes here, and `skep node ls` on a manager how it goes there")
 }
 
 pub(super) async fn leave(top: &GlobalArgs, args: LeaveArgs) -> CliResult {
@@ -182,4 +207,41 @@ async fn until(
 async fn look(daemon: &ManagerAddress) -> CliResult<LocalNode> {
     let mut local = ManagerClient::connect(daemon).await?.local();
     Ok(local.describe(DescribeRequest {}).await?.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::v1::ShownCertificate;
+
+    #[test]
+    fn a_worker_with_the_certificate_of_a_manager_is_becoming_one() {
+        let is_becoming = |state: LocalNodeState, role: Option<NodeRole>| {
+            let certificate =
+                role.map(|role| ShownCertificate { role: role.into(), not_after_at: 1 });
+            is_becoming_manager(&LocalNode {
+                state: state.into(),
+                certificate,
+                ..LocalNode::default()
+            })
+        };
+        assert!(is_becoming(LocalNodeState::Worker, Some(NodeRole::Manager)));
+        assert!(!is_becoming(LocalNodeState::Worker, Some(NodeRole::Worker)));
+        assert!(!is_becoming(LocalNodeState::Worker, None));
+        assert!(!is_becoming(LocalNodeState::Manager, Some(NodeRole::Manager)));
+        assert!(!is_becoming(LocalNodeState::Joining, Some(NodeRole::Manager)));
+    }
+
+    #[test]
+    fn a_manager_that_takes_long_to_become_one_is_told_with_why() {
+        let told = |problem: &str| {
+            let problem = problem.to_owned();
+            let failure = becomes_later(&LocalNode { problem, ..LocalNode::default() });
+            failure.to_string().lines().next().unwrap_or_default().to_owned()
+        };
+        let message =
+            "error: this node has joined, has not become a manager within 20 s, and goes on trying";
+        assert_eq!(told(""), message);
+        assert_eq!(told("its port\nis taken"), format!("{message}: its port is taken"));
+    }
 }

@@ -1,13 +1,13 @@
-//! What people want of a node: labels, availability, removal.
+//! What people want of a node: labels, availability, role, removal.
 
 use super::{
     super::{
-        args::{AvailabilityChoice, ChangeArgs, GlobalArgs},
-        connect::{self, ManagerClient},
-        fail::{CliError, CliResult},
+        args::{AvailabilityChoice, ChangeArgs, GlobalArgs, RoleChoice},
+        connect::ManagerClient,
+        fail::CliResult,
         parse,
     },
-    find, resolve_self,
+    chosen,
 };
 use clap::Args;
 use skep_proto::v1::{NodeAvailability, RemoveNode, UpdateNode, command::Action};
@@ -27,8 +27,9 @@ pub(crate) struct NodeUpdate {
     /// Whether the node takes tasks
     #[arg(long, value_enum, value_name = "active|pause|drain")]
     availability: Option<AvailabilityChoice>,
-    #[arg(long, hide = true, value_name = "ROLE")]
-    role: Option<String>,
+    /// Whether the node is a manager
+    #[arg(long, value_enum, value_name = "worker|manager", hide_possible_values = true)]
+    role: Option<RoleChoice>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -57,15 +58,12 @@ pub(crate) struct NodeRm {
 }
 
 pub(super) async fn update(top: &GlobalArgs, args: NodeUpdate) -> CliResult {
-    if args.role.is_some() {
-        return Err(CliError::usage("--role is not supported yet")
-            .hint("this cluster has one manager; start further workers with `skep agent`"));
-    }
     let availability = args.availability.map(|wanted| wanted.of_node() as i32);
     let update = UpdateNode {
         label_add: args.label_add.into_iter().collect(),
         label_rm: args.label_rm,
         availability,
+        role: args.role.map(|wanted| wanted.role() as i32),
         ..UpdateNode::default()
     };
     each(top, &args.change, vec![args.node], |node| {
@@ -98,16 +96,11 @@ pub(super) async fn rm(top: &GlobalArgs, args: NodeRm) -> CliResult {
 async fn each(
     top: &GlobalArgs,
     change: &ChangeArgs,
-    nodes: Vec<String>,
+    names: Vec<String>,
     action: impl Fn(String) -> Action,
 ) -> CliResult {
     let manager = ManagerClient::connect(&top.host(&change.host)?).await?;
-    let names = nodes.clone();
-    let nodes = resolve_self(&manager, nodes).await?;
-    if nodes.len() > 1 {
-        let found = find(&manager, None, nodes.clone()).await?.nodes;
-        connect::once_each("node", &names, found.iter().map(|node| &node.id))?;
-    }
+    let nodes = chosen(&manager, &names).await?;
     let mut submitter = manager.submitter(change.reason.as_deref()).await?;
     submitter.each(&names, |index| action(nodes[index].clone())).await
 }

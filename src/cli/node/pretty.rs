@@ -1,6 +1,6 @@
 //! A node for people, after `docker node inspect --pretty`.
 
-use super::{availability_word, condition_word, role_word, runtime_word, state_word};
+use super::{availability_word, condition_word, manager_word, role_word, runtime_word, state_word};
 use crate::cli::show::{duration_text, local_time, pairs, title, untrusted::one_line};
 use skep_proto::{
     Id, Timestamp, bytes_size,
@@ -52,6 +52,7 @@ pub(super) fn pretty(node: &Node, now: Timestamp) -> String {
         ("Availability", title(availability_word(node))),
         ("Address", address),
         ("Manager port", port),
+        ("Manager status", manager(node)),
         ("Certificate", certificate),
         (
             "Platform",
@@ -64,6 +65,22 @@ pub(super) fn pretty(node: &Node, now: Timestamp) -> String {
         ("Engine version", description.engine.clone().unwrap_or_default().version),
         ("Features", features.join(", ")),
     ])
+}
+
+/// What Docker shows of a manager, and its number in raft, which managers' logs name.
+fn manager(node: &Node) -> String {
+    let Some(status) = &node.manager_status else { return String::new() };
+    let address = node.manager_port.as_ref().map_or("", |port| port.advertise_address.as_str());
+    let leader = if status.leader { "Yes" } else { "No" };
+    let mut lines = vec![format!("Raft Status: {}", manager_word(node, None))];
+    if !address.is_empty() {
+        lines.insert(0, format!("Address: {address}"));
+    }
+    lines.push(format!("Leader: {leader}"));
+    if status.raft_id != 0 {
+        lines.push(format!("Raft Number: {}", status.raft_id));
+    }
+    lines.join("\n")
 }
 
 fn state(node: &Node, since_at: u64, now: Timestamp) -> String {
@@ -91,9 +108,9 @@ mod tests {
     use skep_proto::{
         time::SECOND_NS,
         v1::{
-            Annotations, Condition, ConditionKind, EngineDescription, Feature, ManagerPort, Meta,
-            NodeAvailability, NodeCertificate, NodeDescription, NodeRole, NodeSpec, NodeState,
-            NodeStatus, Platform, RuntimeKind,
+            Annotations, Condition, ConditionKind, EngineDescription, Feature, ManagerPort,
+            ManagerStatus, Meta, NodeAvailability, NodeCertificate, NodeDescription, NodeRole,
+            NodeSpec, NodeState, NodeStatus, Platform, RaftMembership, RuntimeKind,
         },
     };
     use std::collections::BTreeMap;
@@ -147,7 +164,12 @@ mod tests {
                 not_after_at: JOINED_AT,
                 ..NodeCertificate::default()
             }),
-            manager_status: None,
+            manager_status: Some(ManagerStatus {
+                raft_id: 3,
+                membership: RaftMembership::Votes.into(),
+                leader: false,
+                reachable: true,
+            }),
             manager_port: Some(ManagerPort {
                 listen_address: "0.0.0.0:2377".into(),
                 advertise_address: "10.0.0.1:2377".into(),
@@ -171,6 +193,10 @@ Conditions:      pulls fail since {joined}: no route
 Availability:    Drain
 Address:         10.0.0.1
 Manager port:    10.0.0.1:2377 (listens on 0.0.0.0:2377)
+Manager status:  Address: 10.0.0.1:2377
+                 Raft Status: Reachable
+                 Leader: No
+                 Raft Number: 3
 Certificate:     as manager until {joined}
 Platform:        linux/amd64
 Resources:       3.5 CPUs, 8GiB
@@ -182,6 +208,18 @@ Features:        images, publish host
 "
         );
         assert_eq!(pretty(&node(), NOW), expected);
+    }
+
+    #[test]
+    fn a_leader_is_told_to_be_one_and_a_newcomer_has_no_number() {
+        let mut leader = node();
+        leader.manager_status.get_or_insert_default().leader = true;
+        let told = manager(&leader);
+        assert!(told.contains("Raft Status: Leader\nLeader: Yes"), "{told}");
+        let role = NodeRole::Manager.into();
+        let manager_status = Some(ManagerStatus::default());
+        let newcomer = Node { role, manager_status, ..Node::default() };
+        assert_eq!(manager(&newcomer), "Raft Status: Joining\nLeader: No");
     }
 
     #[test]

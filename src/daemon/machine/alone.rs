@@ -90,8 +90,8 @@ impl MachineDaemon {
         let asked = JoinSettings {
             manager: join.manager.clone(),
             token: Some(token),
-            listen: port.listen.clone(),
-            advertise: port.advertise.clone(),
+            listen_address: port.listen.clone(),
+            advertise_address: port.advertise.clone(),
         };
         port.write(&self.state).map_err(|error| Refusal::precondition(Advice::joined(&error)))?;
         self.port = port;

@@ -4,7 +4,7 @@ use super::{MachineDaemon, MachineRole, end_of, roles::role_changes, worker::pro
 use crate::daemon::{
     lifecycle::{self, Afterwards, BegunBy, RoleChange},
     local::LocalProblem,
-    node::{self, FollowedEndpoint},
+    node::{self, FollowedEndpoint, FollowedManager},
     promoted,
     settings::DaemonMode,
 };
@@ -74,7 +74,11 @@ impl MachineDaemon {
         let runtime = node::runtime(&self.state, &self.settings.node)?;
         let config = self.manager_config().await?;
         let endpoint = ManagerEndpoint::Unix(self.settings.listen_control.clone());
-        let own = FollowedEndpoint { endpoint, join_token: None, is_own: true };
+        let follows = match config.joined {
+            None => FollowedManager::Founder,
+            Some(_) => FollowedManager::Joined,
+        };
+        let own = FollowedEndpoint { endpoint, join_token: None, follows };
         Ok((config, node::agent(&self.state, &self.settings.node, own, runtime)?))
     }
 

@@ -6,7 +6,7 @@ use crate::daemon::{
     joined::JoinedCluster,
     lifecycle::{self, Afterwards, AgentEnd, BegunBy},
     local::LocalProblem,
-    node::{self, FollowedEndpoint},
+    node::{self, FollowedEndpoint, FollowedManager},
     promoted,
 };
 use anyhow::{Context, Result};
@@ -78,7 +78,7 @@ impl MachineDaemon {
         let manager = FollowedEndpoint {
             endpoint: ManagerEndpoint::Network(joined.address),
             join_token: joined.token,
-            is_own: false,
+            follows: FollowedManager::Other,
         };
         let agent = node::agent(&self.state, &self.settings.node, manager, runtime)?;
         let handle = agent.handle();

@@ -455,6 +455,9 @@ impl ManagerProcess {
                     self.committed = published.view.clone();
                     self.hub.handle_committed(&self.committed, &published.delta, self.now);
                 }
+                drive::DriveOutput::Forward(_) | drive::DriveOutput::Return(_) => {
+                    unreachable!("there is no other manager")
+                }
                 drive::DriveOutput::Answer(waiter, answer) => self.give(waiter, answer),
                 drive::DriveOutput::AnswerAll(answers) => {
                     answers.into_answers().for_each(|(waiter, answer)| self.give(waiter, answer));

@@ -14,6 +14,17 @@ fn what_the_cluster_says_of_its_managers_is_kept() {
 }
 
 #[test]
+fn an_older_word_than_the_newest_one_is_not_obeyed() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         managers @7 b:1 as MANAGER 3/9 -> keep b:1 as MANAGER 3/9
+         managers @6 c:1 -> -
+         managers @7 b:1 c:1 as MANAGER 3/9 -> keep b:1 c:1 as MANAGER 3/9
+         managers @8 c:1 -> keep c:1",
+    );
+}
+
+#[test]
 fn nobody_else_is_believed_about_managers() {
     check(
         "managers b:1 -> -

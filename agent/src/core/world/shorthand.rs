@@ -119,7 +119,7 @@ pub(super) fn dialed(candidate: &ManagerCandidate) -> String {
 /// `b:1 c:1`, and `as MANAGER 3/9` where the node is to be more than a worker.
 pub(super) fn kept(known: &[KnownManager], membership: WantedMembership) -> String {
     let known: Vec<&str> = known.iter().map(|manager| manager.address.as_str()).collect();
-    let WantedMembership { role, raft_id, lineage } = membership;
+    let WantedMembership { role, raft_id, lineage, .. } = membership;
     let part = match (role, raft_id) {
         (v1::NodeRole::Worker, 0) => String::new(),
         (role, raft_id) => {

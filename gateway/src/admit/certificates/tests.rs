@@ -123,6 +123,28 @@ fn a_full_cluster_takes_no_more_nodes() {
 }
 
 #[test]
+fn a_newcomer_is_a_manager_where_further_ones_are_known_and_have_room() {
+    let join = |world: &World, role| {
+        let claim = CertificateClaim::Newcomer(newcomer("m", role));
+        certify(&world.view, &asked(Id(7), KEY, claim, 0)).map(|admitted| admitted.events.len())
+    };
+    let managers = |level: u32, count: usize| {
+        let nodes = (0..count).map(|n| format!("node m{n} role=manager"));
+        World::of(&format!("level {level} | {}", nodes.collect::<Vec<_>>().join(" | ")))
+    };
+    let refused = join(&managers(5, 1), NodeRole::Manager).expect_err("a manager is older");
+    assert_eq!(refused.code, RefusalCode::Precondition);
+    assert!(refused.message.starts_with("a manager of this cluster is older"), "{refused:?}");
+    assert_eq!(join(&managers(6, 14), NodeRole::Manager), Ok(2));
+    let refused = join(&managers(6, 15), NodeRole::Manager).expect_err("there are enough");
+    assert_eq!(refused.code, RefusalCode::Exhausted);
+    assert_eq!(refused.message, "the cluster has 15 managers, the most that may be");
+    for (level, count) in [(5, 1), (6, 15)] {
+        assert_eq!(join(&managers(level, count), NodeRole::Worker), Ok(2));
+    }
+}
+
+#[test]
 fn an_earlier_secret_is_exchanged_once() {
     let secret = [7; 32];
     let mut world = World::of("node n1");

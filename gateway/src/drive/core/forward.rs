@@ -123,11 +123,7 @@ impl<C> DriveCore<C> {
         match outcome {
             ForwardOutcome::Answered(answers) => self.take_answers(job.asks, answers, now.uptime),
             ForwardOutcome::NotTaken => self.wait_again(job.asks, now.uptime),
-            ForwardOutcome::Lost(why) => {
-                for ask in job.asks {
-                    self.answer_held(ask.caller, Answer::Unknown(why.clone()));
-                }
-            }
+            ForwardOutcome::Lost(why) => self.lose(job.asks, &why, now.uptime),
         }
         self.forward(now.uptime);
     }
@@ -154,6 +150,19 @@ impl<C> DriveCore<C> {
         self.give_awaited();
         if !undecided.is_empty() {
             self.wait_again(undecided, now);
+        }
+    }
+
+    /// They may have been decided. What a machine says is true however often it is said, so it is
+    /// said again; a person hears that nobody knows.
+    fn lose(&mut self, asks: Vec<Ask<WaitingCaller<C>>>, why: &str, now: Uptime) {
+        let (machines, people): (Vec<_>, Vec<_>) =
+            asks.into_iter().partition(|ask| ask.caller.asker == Asker::Machine);
+        for ask in people {
+            self.answer_held(ask.caller, Answer::Unknown(why.to_owned()));
+        }
+        if !machines.is_empty() {
+            self.wait_again(machines, now);
         }
     }
 

@@ -215,6 +215,33 @@ mod tests {
     }
 
     #[test]
+    fn a_node_becomes_a_manager_in_lines_and_ceases_to_be_one() {
+        let role =
+            |role: NodeRole| Some(NodeSpec { desired_role: role.into(), ..NodeSpec::default() });
+        let changed = NodeUpdated {
+            spec: role(NodeRole::Manager),
+            before: role(NodeRole::Worker),
+            ..NodeUpdated::default()
+        };
+        assert_eq!(updated(&changed, "n2"), "node n2 changed: role worker → manager");
+        let (node_id, raft_id) = (Id(1).to_bytes(), 7);
+        let assigned = RaftIdAssigned { node_id, raft_id };
+        assert_eq!(numbered(&assigned, "n2"), "node n2 is to be a manager, as number 7 in raft");
+        let line = |now: RaftMembership| {
+            let node_id = Id(1).to_bytes();
+            membership(&MembershipObserved { node_id, raft_id, membership: now.into() }, "n2")
+        };
+        assert_eq!(
+            [RaftMembership::Follows, RaftMembership::Votes, RaftMembership::None].map(line),
+            [
+                "node n2 follows the managers' log, without a vote (raft: 7)",
+                "node n2 is a manager with a vote (raft: 7)",
+                "node n2 is no manager any more (raft: 7)",
+            ]
+        );
+    }
+
+    #[test]
     fn a_node_that_comes_back_under_another_name_says_which_it_had() {
         let description = Some(skep_proto::v1::NodeDescription {
             hostname: "k2".into(),

@@ -64,13 +64,15 @@ fn what_no_leader_has_taken_is_sent_again_in_its_order() {
 }
 
 #[test]
-fn what_may_have_been_decided_is_unknown() {
+fn what_may_have_been_decided_is_unknown_to_people_and_said_again_for_machines() {
     let (_, mut follower) = pair();
     follower.play(
         "a: create web -> forward a
          s: join n1
          lost -> a=unknown, forward s
-         lost -> s=unknown",
+         lost
+         later 50 -> forward s
+         answer 3 -> s=done 3",
     );
 }
 
