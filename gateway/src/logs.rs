@@ -8,7 +8,7 @@ pub mod follow;
 
 use skep_proto::v1::LogChunk;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -35,6 +35,18 @@ impl Broker {
             getrandom::u64().unwrap_or_else(|_| self.newest.fetch_add(1, Ordering::Relaxed)).max(1);
         self.lock().insert(request, send);
         (request, receive)
+    }
+
+    /// Opens an order under the number that another manager has given it; none where that is taken.
+    pub fn open_for_other(&self, request: u64) -> Option<mpsc::Receiver<LogChunk>> {
+        let (send, receive) = mpsc::channel(READER_CHUNKS_MAX);
+        match self.lock().entry(request) {
+            Entry::Vacant(free) => {
+                free.insert(send);
+                Some(receive)
+            }
+            Entry::Occupied(_) => None,
+        }
     }
 
     /// Ends an order; what still comes for it is dropped.

@@ -115,7 +115,7 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
     let log = Arc::new(Log::open(log, state.fold()).await?);
     let leadership = log.leadership();
     let leader = Arc::new(move || leadership.borrow().known_leader);
-    let link = Arc::new(peers::ManagerLink::new(others, leader));
+    let link = Arc::new(peers::ManagerLink::new(others.clone(), leader));
     let (drive, turns) = drive::Drive::start(log.clone(), state, link);
     let keeping = tokio::spawn(members::keep(drive.clone(), node));
     let keeping = tokio_util::task::AbortOnDropHandle::new(keeping);
@@ -123,7 +123,7 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
     if let Some(period_ns) = config.heartbeat_period_ns {
         tokio::spawn(keep_heartbeat_period(drive.clone(), node, period_ns));
     }
-    serve(config, node, &drive, &stop).await;
+    serve(config, node, (&drive, others), &stop).await;
     drop(keeping);
     drive.stop();
     stop.cancel();
@@ -134,7 +134,12 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
 }
 
 /// Serves people, agents and other machines until `stop`.
-async fn serve(config: ManagerConfig, node: Id, drive: &drive::Drive, stop: &CancellationToken) {
+async fn serve(
+    config: ManagerConfig,
+    node: Id,
+    (drive, others): (&drive::Drive, peers::ManagerPeers),
+    stop: &CancellationToken,
+) {
     let vouching = authority_of(&config, node);
     if let Some(joined) = &config.joined {
         let application = application(&config, joined);
@@ -163,14 +168,19 @@ async fn serve(config: ManagerConfig, node: Id, drive: &drive::Drive, stop: &Can
     let services = api::serve::GrpcServices {
         control: api::control::ControlService::new(drive.clone(), reads.clone()),
         history: api::history::HistoryService::new(reads),
-        logs: api::logs::LogsService::new(drive.clone(), hub.clone(), broker.clone()),
+        logs: api::logs::LogsService::new(drive.clone(), hub.clone(), broker.clone(), others),
         dispatcher: api::dispatcher::DispatcherService::new(
             hub.clone(),
             api::enrol::Enrolment::new(drive.clone(), vouching.clone(), watch.clone(), node),
             broker,
             pulls,
         ),
-        managers: api::managers::ManagersService::new(drive.clone(), vouching.clone()),
+        managers: api::managers::ManagersService::new(
+            drive.clone(),
+            vouching.clone(),
+            hub.clone(),
+            broker.clone(),
+        ),
         membership: api::membership::MembershipService::new(drive.clone(), vouching, door, node),
         local: config.local,
         drive: drive.clone(),

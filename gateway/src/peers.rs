@@ -8,10 +8,12 @@
 mod connection;
 mod joining;
 mod leader;
+mod logs;
 
 pub use connection::PeerError;
 pub use joining::{ApplicationError, ManagerApplication};
 pub use leader::{LeaderSource, ManagerLink};
+pub use logs::OrderElsewhere;
 
 use crate::drive::DriveState;
 use bytes::Bytes;

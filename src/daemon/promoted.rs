@@ -14,7 +14,7 @@ use skep_gateway::{
 use skep_proto::{Id, Lineage, Timestamp};
 use std::{
     fs, io,
-    net::{IpAddr, ToSocketAddrs, UdpSocket},
+    net::{IpAddr, TcpListener, ToSocketAddrs, UdpSocket},
     path::{Path, PathBuf},
 };
 
@@ -60,12 +60,16 @@ impl PortWish {
             .map(drop)
     }
 
-    /// The addresses for a machine that reaches its managers at this one.
-    pub(super) fn choose(&self, manager: &str) -> Result<DoorAddress, AddressError> {
-        match own_address_toward(manager) {
-            Some(own) => DoorAddress::choose_reached_at(own, &self.listen, &self.advertise),
-            None => DoorAddress::choose(None, &self.listen, &self.advertise),
-        }
+    /// The addresses for a machine that reaches its managers at this one. Refuses what can't be
+    /// listened on now.
+    pub(super) fn choose(&self, manager: &str) -> Result<DoorAddress> {
+        let address = match own_address_toward(manager) {
+            Some(own) => DoorAddress::choose_reached_at(own, &self.listen, &self.advertise)?,
+            None => DoorAddress::choose(None, &self.listen, &self.advertise)?,
+        };
+        let listener = TcpListener::bind(address.listen);
+        let listener = listener.with_context(|| format!("can't listen on {}", address.listen))?;
+        Ok(address.with_port(listener.local_addr()?.port()))
     }
 }
 
@@ -252,13 +256,21 @@ mod tests {
     fn the_addresses_are_those_asked_for_or_the_one_toward_the_managers() {
         let (_dir, state) = state();
         assert_eq!(PortWish::read(&state), PortWish::default());
-        let wish = PortWish { listen: "127.0.0.1:7000".into(), advertise: String::new() };
+        let wish = PortWish { listen: "0.0.0.0:0".into(), advertise: String::new() };
         wish.write(&state).expect("there is room");
         assert_eq!(PortWish::read(&state), wish);
         let chosen = wish.choose("127.0.0.1:2377").expect("it is an address");
-        assert_eq!(chosen.advertise.to_string(), "127.0.0.1:7000");
-        let chosen = PortWish::default().choose("127.0.0.1:2377").expect("there is one");
-        assert_eq!(chosen.advertise.to_string(), "127.0.0.1:2377");
-        assert_eq!(chosen.listen.to_string(), "0.0.0.0:2377");
+        assert_eq!(chosen.advertise.ip().to_string(), "127.0.0.1", "the one toward the manager");
+        assert_ne!(chosen.listen.port(), 0);
+        assert_eq!(chosen.advertise.port(), chosen.listen.port());
+        let held = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listen = held.local_addr().expect("it has one").to_string();
+        let taken = PortWish { listen: listen.clone(), advertise: String::new() };
+        let error = taken.choose("127.0.0.1:2377").expect_err("somebody listens there");
+        assert_eq!(error.to_string(), format!("can't listen on {listen}"));
+        for wrong in ["nowhere", "10.0.0.1:x"] {
+            let wish = PortWish { listen: wrong.into(), advertise: String::new() };
+            wish.check().expect_err("it is no address");
+        }
     }
 }

@@ -4,7 +4,14 @@
 //! passed on when. This file gives it the view, the agents' chunks and the time, and passes its
 //! orders to the hub.
 
-use crate::{drive::Drive, hub::Hub, logs, reads::status, resolve};
+use crate::{
+    drive::Drive,
+    hub::Hub,
+    logs,
+    peers::{ManagerPeers, OrderElsewhere},
+    reads::status,
+    resolve,
+};
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use skep_projections::{TaskRow, View};
 use skep_proto::{Id, Timestamp, v1};
@@ -27,12 +34,18 @@ pub struct LogsService {
     drive: Drive,
     hub: Hub,
     broker: Arc<logs::Broker>,
+    others: ManagerPeers,
 }
 
 impl LogsService {
-    /// Behind it the view, the hub and the broker.
-    pub fn new(drive: Drive, hub: Hub, broker: Arc<logs::Broker>) -> LogsService {
-        LogsService { drive, hub, broker }
+    /// Behind it the view, the hub and the broker, and the other managers.
+    pub fn new(
+        drive: Drive,
+        hub: Hub,
+        broker: Arc<logs::Broker>,
+        others: ManagerPeers,
+    ) -> LogsService {
+        LogsService { drive, hub, broker, others }
     }
 }
 
@@ -148,6 +161,8 @@ struct NodeOrder {
     request: u64,
     /// None while it is listened to.
     chunks: Option<mpsc::Receiver<v1::LogChunk>>,
+    /// Where another manager holds the node's session.
+    elsewhere: Option<OrderElsewhere>,
 }
 
 impl Relay {
@@ -232,7 +247,7 @@ impl Relay {
     ) {
         let order = self.orders.entry(node).or_insert_with(|| {
             let (request, chunks) = self.service.broker.open();
-            NodeOrder { request, chunks: Some(chunks) }
+            NodeOrder { request, chunks: Some(chunks), elsewhere: None }
         });
         let order = v1::LogOrder {
             request: order.request,
@@ -245,16 +260,37 @@ impl Relay {
             no_stderr: self.asked.no_stderr,
             resume,
         };
-        let message = v1::ToAgent { message: Some(v1::to_agent::Message::Logs(order)) };
-        if !self.service.hub.order(node, message).await {
+        if !self.pass_on(node, order).await {
             self.close(node);
             let now = self.now();
             self.reader.on_lost(node, now);
         }
     }
 
+    /// Gives the order to the node's agent, whichever manager has its session.
+    async fn pass_on(&mut self, node: Id, order: v1::LogOrder) -> bool {
+        let LogsService { hub, others, broker, .. } = &self.service;
+        let Some(open) = self.orders.get_mut(&node) else { return false };
+        if let Some(elsewhere) = &open.elsewhere {
+            return others.add_to_order(elsewhere, node, order).await;
+        }
+        let message = v1::to_agent::Message::Logs(order.clone());
+        if hub.order(node, v1::ToAgent { message: Some(message) }).await {
+            return true;
+        }
+        let view = self.service.drive.newest().view.clone();
+        let Some((_, row)) = view.nodes().by_id(node) else { return false };
+        if row.session_manager.is_none() {
+            return false;
+        }
+        let at = (row.session_manager, node);
+        open.elsewhere = others.order_logs(at, order, broker.clone()).await;
+        open.elsewhere.is_some()
+    }
+
     async fn cancel(&mut self, node: Id) {
-        if let Some(request) = self.close(node) {
+        let is_here = self.orders.get(&node).is_some_and(|order| order.elsewhere.is_none());
+        if let Some(request) = self.close(node).filter(|_| is_here) {
             let cancel = v1::ToAgent {
                 message: Some(v1::to_agent::Message::Cancel(v1::LogCancel { request })),
             };

@@ -1,9 +1,14 @@
 //! The gRPC service for other managers. Who may call it is said by the permission table.
 
-use crate::{authority::ManagerAuthority, drive::Drive, forwarded, reads};
+use crate::{authority::ManagerAuthority, drive::Drive, forwarded, hub::Hub, logs::Broker, reads};
+use futures::{Stream, StreamExt};
 use skep_log::BarrierError;
-use skep_proto::v1::{self, managers_server::Managers};
-use std::sync::Arc;
+use skep_proto::{
+    Id,
+    v1::{self, managers_server::Managers, to_agent::Message},
+};
+use std::{pin::Pin, sync::Arc};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
 
 /// The service.
@@ -11,12 +16,40 @@ use tonic::{Code, Request, Response, Status};
 pub struct ManagersService {
     drive: Drive,
     authority: Arc<ManagerAuthority>,
+    hub: Hub,
+    broker: Arc<Broker>,
+}
+
+/// An order of another manager. Dropping it ends the order, at the agent too.
+struct OrderOfOther {
+    service: ManagersService,
+    node: Id,
+    request: u64,
+}
+
+impl Drop for OrderOfOther {
+    fn drop(&mut self) {
+        let OrderOfOther { service, node, request } = self;
+        service.broker.close(*request);
+        let (hub, node) = (service.hub.clone(), *node);
+        let cancel = Message::Cancel(v1::LogCancel { request: *request });
+        tokio::spawn(async move { hub.order(node, told(cancel)).await });
+    }
+}
+
+fn told(message: Message) -> v1::ToAgent {
+    v1::ToAgent { message: Some(message) }
 }
 
 impl ManagersService {
-    /// Behind it the log, the turn, and the authority's key.
-    pub fn new(drive: Drive, authority: Arc<ManagerAuthority>) -> ManagersService {
-        ManagersService { drive, authority }
+    /// Behind it the log, the turn, the authority's key, and the agents' sessions.
+    pub fn new(
+        drive: Drive,
+        authority: Arc<ManagerAuthority>,
+        hub: Hub,
+        broker: Arc<Broker>,
+    ) -> ManagersService {
+        ManagersService { drive, authority, hub, broker }
     }
 }
 
@@ -63,6 +96,39 @@ impl Managers for ManagersService {
             Err(BarrierError::NotLeader) => Ok(Response::new(v1::ReadIndexReply::default())),
             Err(error @ BarrierError::Failed(_)) => Err(reads::failure(Code::Unavailable, &error)),
         }
+    }
+
+    type ReadLogsStream = Pin<Box<dyn Stream<Item = Result<v1::LogChunk, Status>> + Send>>;
+
+    async fn read_logs(
+        &self,
+        request: Request<v1::NodeLogOrder>,
+    ) -> Result<Response<Self::ReadLogsStream>, Status> {
+        let v1::NodeLogOrder { node_id, order } = request.into_inner();
+        let (node, order) = (Id::from_bytes(&node_id), order.unwrap_or_default());
+        let request = order.request;
+        let chunks = self.broker.open_for_other(request);
+        let chunks =
+            chunks.ok_or_else(|| Status::already_exists("an order of this number is open"))?;
+        let held = OrderOfOther { service: self.clone(), node, request };
+        if !self.hub.order(node, told(Message::Logs(order))).await {
+            return Err(Status::not_found("the node has no session with this manager"));
+        }
+        let chunks = ReceiverStream::new(chunks).map(move |chunk| {
+            let _until_the_end = &held;
+            Ok(chunk)
+        });
+        Ok(Response::new(Box::pin(chunks)))
+    }
+
+    async fn add_to_order(
+        &self,
+        request: Request<v1::NodeLogOrder>,
+    ) -> Result<Response<v1::AddedToOrder>, Status> {
+        let v1::NodeLogOrder { node_id, order } = request.into_inner();
+        let order = told(Message::Logs(order.unwrap_or_default()));
+        let taken = self.hub.order(Id::from_bytes(&node_id), order).await;
+        Ok(Response::new(v1::AddedToOrder { taken }))
     }
 
     async fn authority_key(

@@ -103,10 +103,20 @@ impl LiveCluster {
         let services = api::serve::GrpcServices {
             control: api::control::ControlService::new(self.drive.clone(), self.reads.clone()),
             history: api::history::HistoryService::new(self.reads.clone()),
-            logs: api::logs::LogsService::new(self.drive.clone(), hub.clone(), broker.clone()),
+            logs: api::logs::LogsService::new(
+                self.drive.clone(),
+                hub.clone(),
+                broker.clone(),
+                crate::peers::ManagerPeers::new(self.dir.path().join("none")),
+            ),
+            managers: api::managers::ManagersService::new(
+                self.drive.clone(),
+                authority.clone(),
+                hub.clone(),
+                broker.clone(),
+            ),
             dispatcher: api::dispatcher::DispatcherService::new(hub, enrolment, broker, pulls)
                 .with_limits(greetings),
-            managers: api::managers::ManagersService::new(self.drive.clone(), authority.clone()),
             membership: api::membership::MembershipService::new(
                 self.drive.clone(),
                 authority.clone(),

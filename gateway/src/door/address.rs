@@ -100,7 +100,12 @@ impl DoorAddress {
 
     /// The same, where the system was left to choose the port: with the one that it chose.
     pub(super) fn with_port_of(self, listener: &TcpListener) -> DoorAddress {
-        let port = listener.local_addr().map_or(self.listen.port(), |chosen| chosen.port());
+        self.with_port(listener.local_addr().map_or(self.listen.port(), |chosen| chosen.port()))
+    }
+
+    /// The same, where that is known.
+    #[must_use]
+    pub fn with_port(self, port: u16) -> DoorAddress {
         let given = |address: SocketAddr| match address.port() {
             0 => SocketAddr::new(address.ip(), port),
             _ => address,

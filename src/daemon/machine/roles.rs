@@ -1,7 +1,7 @@
 //! How a machine changes between worker and manager while its tasks run on: its agent hears what it
 //! is to be, ends, and begins again beside what the machine is then.
 
-use super::{MachineDaemon, MachineRole};
+use super::{MachineDaemon, MachineRole, worker::problem_of};
 use crate::daemon::{
     joined, lifecycle,
     lifecycle::{BegunBy, RoleChange},
@@ -11,6 +11,12 @@ use anyhow::{Context, Result};
 use skep_agent::{AgentHandle, AgentStatus, ManagerEndpoint};
 use skep_gateway::manager::JoinedManager;
 use skep_proto::v1::NodeRole;
+use std::time::Duration;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// Pause before a worker that could not become a manager tries it again.
+const PROMOTION_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Returns when the machine is to become something else. `own` is its number in raft as a manager.
 pub(super) async fn role_changes(agent: AgentHandle, own: Option<u64>) -> RoleChange {
@@ -35,8 +41,25 @@ pub(super) async fn role_changes(agent: AgentHandle, own: Option<u64>) -> RoleCh
 }
 
 impl MachineDaemon {
-    /// A worker becomes a manager: what it is to be is written down first.
-    pub(super) fn promoted(&self, status: &AgentStatus) -> Result<MachineRole> {
+    /// A worker becomes a manager. Where it can't, it stays a worker, and tries again after a while.
+    pub(super) async fn promoted(
+        &mut self,
+        status: &AgentStatus,
+        stop: &CancellationToken,
+    ) -> Result<MachineRole> {
+        let error = match self.promote(status) {
+            Ok(role) => return Ok(role),
+            Err(error) => error,
+        };
+        let problem = problem_of(&error);
+        tracing::warn!("this node can't become a manager yet: {}", problem.message);
+        self.inbox.state.send_modify(|local| local.problem = problem);
+        stop.run_until_cancelled(sleep(PROMOTION_RETRY_DELAY)).await;
+        Ok(MachineRole::Worker(joined::follow(&self.state)?, BegunBy::Start))
+    }
+
+    /// What it is to be is written down first.
+    fn promote(&self, status: &AgentStatus) -> Result<MachineRole> {
         let wanted = status.membership.context("nobody has said what this node is to be")?;
         let managers = addresses(status);
         let first = managers.first().map_or("", String::as_str);

@@ -52,7 +52,7 @@ impl MachineDaemon {
         let ended = match ended? {
             FollowerEnd::Promoted => {
                 let status = handle.status().borrow().clone();
-                return self.promoted(&status).map(Some);
+                return Ok(Some(self.promoted(&status, stop).await?));
             }
             FollowerEnd::Ended(ended) => ended,
         };

@@ -10,6 +10,7 @@ mod disk;
 mod engines;
 mod joins;
 mod machines;
+mod managers;
 mod stage;
 
 use disk::LoopDisk;
