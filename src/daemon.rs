@@ -83,7 +83,7 @@ pub(crate) fn run_agent(settings: AgentSettings) -> Result<()> {
         let runtime = node::runtime(&state, &settings.node)?;
         let (endpoint, join_token) = (settings.manager, settings.join_token);
         let manager =
-            node::FollowedEndpoint { endpoint, join_token, follows: node::FollowedManager::Other };
+            node::FollowedEndpoint { endpoint, join_token, follows: node::FollowedProcess::Other };
         node::agent(&state, &settings.node, manager, runtime)?.run(stop).await?;
         Ok(())
     })

@@ -34,12 +34,12 @@ pub struct ManagerConfig {
     /// keeps.
     pub certificates: path::PathBuf,
     /// How it joins other managers; none where it founds a cluster, or has founded it.
-    pub joined: Option<JoinedManager>,
+    pub joined: Option<ManagerPromotion>,
 }
 
 /// What a manager knows of the cluster that it joins.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct JoinedManager {
+pub struct ManagerPromotion {
     /// Its number in raft, which the log has given.
     pub raft_id: u64,
     /// Of the cluster's history.
@@ -113,9 +113,7 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
     });
     let log = skep_log::Config { origin, peers: Some(Arc::new(others.clone())), ..log };
     let log = Arc::new(Log::open(log, state.fold()).await?);
-    let leadership = log.leadership();
-    let leader = Arc::new(move || leadership.borrow().known_leader);
-    let link = Arc::new(peers::ManagerLink::new(others.clone(), leader));
+    let link = Arc::new(peers::LeaderClient::new(others.clone(), log.leadership()));
     let (drive, turns) = drive::Drive::start(log.clone(), state, link);
     let keeping = tokio::spawn(members::keep(drive.clone(), node));
     let keeping = tokio_util::task::AbortOnDropHandle::new(keeping);
@@ -169,17 +167,17 @@ async fn serve(
         control: api::control::ControlService::new(drive.clone(), reads.clone()),
         history: api::history::HistoryService::new(reads),
         logs: api::logs::LogsService::new(drive.clone(), hub.clone(), broker.clone(), others),
-        dispatcher: api::dispatcher::DispatcherService::new(
-            hub.clone(),
-            api::enrol::Enrolment::new(drive.clone(), vouching.clone(), watch.clone(), node),
-            broker,
-            pulls,
-        ),
         managers: api::managers::ManagersService::new(
             drive.clone(),
             vouching.clone(),
             hub.clone(),
             broker.clone(),
+        ),
+        dispatcher: api::dispatcher::DispatcherService::new(
+            hub.clone(),
+            api::enrol::Enrolment::new(drive.clone(), vouching.clone(), watch.clone(), node),
+            broker,
+            pulls,
         ),
         membership: api::membership::MembershipService::new(drive.clone(), vouching, door, node),
         local: config.local,
@@ -221,7 +219,7 @@ fn authority_of(config: &ManagerConfig, node: Id) -> Arc<authority::ManagerAutho
     })
 }
 
-fn application(config: &ManagerConfig, joined: &JoinedManager) -> peers::ManagerApplication {
+fn application(config: &ManagerConfig, joined: &ManagerPromotion) -> peers::ManagerApplication {
     let (certificates, managers) = (config.certificates.clone(), joined.managers.clone());
     peers::ManagerApplication { certificates, managers }
 }

@@ -21,7 +21,7 @@ const MEMBERS_LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// Pause before a step is tried again that raft has refused: a new manager may only be catching up.
 const MEMBER_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// What a request about a node takes of an entry, nearly.
-const MEMBERSHIP_BYTES: usize = 64;
+const MEMBERSHIP_REQUEST_BYTES: usize = 64;
 
 /// Keeps raft's members while this manager, with this node, leads. Ends with the log.
 pub async fn keep(drive: Drive, own: Id) {
@@ -87,7 +87,8 @@ fn changed(outcome: Result<(), NoMemberChange>) -> Result<(), String> {
 }
 
 async fn ask(drive: &Drive, own: Id, machine: MachineRequest) -> Result<(), String> {
-    let asked = drive.ask(author::manager(own), Request::Machine(machine), MEMBERSHIP_BYTES);
+    let asked =
+        drive.ask(author::manager(own), Request::Machine(machine), MEMBERSHIP_REQUEST_BYTES);
     match asked.await {
         Answer::Accepted { .. } => Ok(()),
         Answer::Refused(refusal) => Err(refusal.message),

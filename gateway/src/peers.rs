@@ -12,7 +12,7 @@ mod logs;
 
 pub use connection::PeerError;
 pub use joining::{ApplicationError, ManagerApplication};
-pub use leader::{LeaderSource, ManagerLink};
+pub use leader::LeaderClient;
 pub use logs::OrderElsewhere;
 
 use crate::drive::DriveState;
@@ -21,10 +21,7 @@ use connection::PeerConnection;
 use futures::future::BoxFuture;
 use skep_log::{NoPeerAnswer, PeerAddress, PeerLane, PeerTransport};
 use skep_projections::View;
-use skep_proto::{
-    Id,
-    v1::{RaftMessage, managers_client::ManagersClient},
-};
+use skep_proto::{Id, v1, v1::managers_client::ManagersClient};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -35,6 +32,9 @@ use tonic::{Code, Status, transport::Channel};
 /// Largest message between managers: some hundred entries of raft.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 64 << 20;
 
+/// One for each manager and lane that something was sent on.
+type PeerConnections = BTreeMap<(Id, PeerLane), Arc<PeerConnection>>;
+
 /// Where other managers are found, and what is shown to them; its clones are the same one.
 #[derive(Clone)]
 pub struct ManagerPeers {
@@ -42,7 +42,7 @@ pub struct ManagerPeers {
     certificates: PathBuf,
     /// Of which the view says where the others are. It is set once, when there is one.
     state: Arc<OnceLock<Weak<DriveState>>>,
-    connections: Arc<Mutex<BTreeMap<(Id, PeerLane), Arc<PeerConnection>>>>,
+    connections: Arc<Mutex<PeerConnections>>,
 }
 
 impl ManagerPeers {
@@ -126,7 +126,7 @@ impl PeerTransport for ManagerPeers {
             let client = peers.client(node, lane, &address).await;
             let (mut client, connection) =
                 client.map_err(|error| unreachable(error.to_string()))?;
-            match client.raft(RaftMessage { body: question }).await {
+            match client.raft(v1::RaftMessage { body: question }).await {
                 Ok(answer) => Ok(answer.into_inner().body),
                 Err(status) => {
                     connection.note(&status);
@@ -143,8 +143,8 @@ impl PeerTransport for ManagerPeers {
     }
 }
 
-/// Whether the other end says that it does not do this for us. With any other error it may have been
-/// carried out.
+/// Whether the other end says that it does not do this for us. With any other error it may have
+/// been carried out.
 fn is_refused(status: &Status) -> bool {
     matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented)
 }

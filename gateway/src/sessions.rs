@@ -9,6 +9,7 @@ mod backing;
 mod entry;
 mod join;
 mod managers;
+mod nodes;
 mod overdue;
 mod pace;
 mod parts;
@@ -28,12 +29,12 @@ use crate::{
 };
 use parts::{AssignmentBatch, Outbound, Queued};
 use recent::Recent;
-use skep_projections::{Delta, NodeRow, View};
+use skep_projections::{Delta, View};
 use skep_proto::{
     Id, Revision, Timestamp, defaults,
     v1::{
-        ClusterManagers, Condition, FromAgent, HeartbeatPeriod, Hello, NodeState, Report,
-        ReportAck, TaskState, ToAgent, Turned, TurnedCode, Welcome, from_agent, to_agent,
+        ClusterManagers, Condition, FromAgent, HeartbeatPeriod, Hello, Report, ReportAck,
+        TaskState, ToAgent, Turned, TurnedCode, Welcome, from_agent, to_agent,
     },
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -43,8 +44,6 @@ const LOOKS_PER_PERIOD: u64 = 2;
 /// A look that comes later than this part of a heartbeat period shows that the manager itself stood
 /// still, as a suspended process does.
 const LATENESS_PARTS_PER_PERIOD: u64 = 4;
-/// The message to an agent whose node was removed.
-const REMOVED: &str = "this node was removed from the cluster";
 /// The message to agents when the manager stops.
 const STOPPING: &str = "the manager is stopping; tasks go on";
 
@@ -412,39 +411,6 @@ impl Sessions {
         if view.tenure().revision != self.tenure {
             self.tenure = view.tenure().revision;
             self.affirm();
-        }
-    }
-
-    /// Ends the sessions of nodes that have left the view: a removed node without tasks does, and
-    /// another node may have its row by now.
-    fn leave_vanished(&mut self, view: &View, delta: &Delta) {
-        let rows = || delta.nodes.iter().map(|index| view.nodes().get(*index));
-        if !rows().any(|row| row.is_none_or(|row| row.created.0 > self.committed)) {
-            return;
-        }
-        let vanished = |conn: &Conn| {
-            let session = self.conns.get(conn)?;
-            (session.open && view.nodes().find(session.node).is_none()).then_some(*conn)
-        };
-        for conn in self.by_node.values().filter_map(vanished).collect::<Vec<_>>() {
-            self.dismiss(conn);
-        }
-    }
-
-    /// Ends the session of a node that was removed.
-    fn dismiss(&mut self, conn: Conn) {
-        self.turn_away(conn, turned(TurnedCode::NodeRemoved, REMOVED));
-        self.forget(conn);
-    }
-
-    fn node_changed(&mut self, node: &NodeRow) {
-        let Some(conn) = self.by_node.get(&node.id).copied() else { return };
-        let Some(session) = self.conns.get(&conn).filter(|s| s.open) else { return };
-        if node.removed {
-            self.dismiss(conn);
-        } else if node.session != session.number && node.state == NodeState::Ready {
-            self.turn_away(conn, turned(TurnedCode::Superseded, "the node has a newer session"));
-            self.forget(conn);
         }
     }
 

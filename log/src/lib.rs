@@ -60,6 +60,7 @@ pub use life::{
 };
 pub use log::{BarrierError, IN_FLIGHT_BYTES_MAX, Log, LogTasks};
 pub use raft::{
+    CONSENSUS_TARGET,
     members::{MemberChange, NoMemberChange, RaftMembers},
     peers::{NoPeerAnswer, PeerAddress, PeerLane, PeerTransport},
     proposal::{Proposal, ProposeError},

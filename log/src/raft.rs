@@ -4,6 +4,10 @@
 //!   propose ─► raft ─► log store ─► writer (one batch, one sync) ─► raft ─► state machine ─► applier
 //! ```
 
+/// What the library's own messages are filtered by. It warns of each message that a manager which
+/// is away does not get, some twenty in a second; `doctor` and `node ls` say who is away.
+pub const CONSENSUS_TARGET: &str = "openraft";
+
 pub(crate) mod alarm;
 mod arrivals;
 mod codec;

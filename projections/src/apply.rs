@@ -58,6 +58,17 @@ pub struct Unknown {
     pub message: String,
 }
 
+impl Unknown {
+    fn of(stamp: Stamp, what: &str) -> Unknown {
+        let message = format!(
+            "record {} holds {what}, which this program does not know; \
+             run the version of skep that wrote it, or a newer one",
+            stamp.revision
+        );
+        Unknown { message }
+    }
+}
+
 /// One record on its way into the view.
 struct Step<'a> {
     view: &'a mut View,
@@ -206,13 +217,7 @@ impl Step<'_> {
 
 /// The event, if this program knows all that folding it depends on.
 fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
-    let unknown = |what: String| Unknown {
-        message: format!(
-            "record {} holds {what}, which this program does not know; \
-             run the version of skep that wrote it, or a newer one",
-            stamp.revision
-        ),
-    };
+    let unknown = |what: String| Unknown::of(stamp, &what);
     let kind = record.event.as_ref().and_then(|event| event.kind.as_ref());
     let kind = kind.ok_or_else(|| unknown("a kind of event".into()))?;
     let known = |what, number: i32, is_known: bool| {
@@ -220,6 +225,8 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
     };
     let state = |state| known("task state", state, TaskState::try_from(state).is_ok());
     let role = |role| known("node role", role, NodeRole::try_from(role).is_ok());
+    let membership =
+        |seen| known("membership in raft", seen, RaftMembership::try_from(seen).is_ok());
     match kind {
         Kind::FeatureLevelRaised(e) if e.level > FEATURE_LEVEL => {
             return Err(unknown(format!("feature level {}", e.level)));
@@ -229,10 +236,7 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         Kind::StrayObserved(e) => state(e.state)?,
         Kind::JoinTokenRotated(e) => role(e.role)?,
         Kind::CertificateIssued(e) => role(e.role)?,
-        Kind::MembershipObserved(e) => {
-            let is_known = RaftMembership::try_from(e.membership).is_ok();
-            known("membership in raft", e.membership, is_known)?;
-        }
+        Kind::MembershipObserved(e) => membership(e.membership)?,
         Kind::NodeConditionsObserved(e) => {
             let is_known = |kind| ConditionKind::try_from(kind).is_ok();
             e.conditions

@@ -3,7 +3,10 @@
 use skep_projections::{Stamp, fixture::World, snapshot};
 use skep_proto::{
     FEATURE_LEVEL, Revision, event,
-    v1::{FeatureLevelRaised, Record, TaskDesired, TaskObserved, TaskState, event::Kind},
+    v1::{
+        FeatureLevelRaised, MembershipObserved, Record, TaskDesired, TaskObserved, TaskState,
+        event::Kind,
+    },
 };
 
 fn check(event: Option<skep_proto::v1::Event>, expected: &str) {
@@ -32,6 +35,8 @@ fn an_unknown_kind_or_state_or_level_is_refused() {
     check(Some(event::event(Kind::TaskObserved(seen))), "task state 513");
     check(Some(event::event(Kind::TaskDesired(state))), "task state 1");
     check(Some(event::event(Kind::TaskDesired(reason))), "desire reason 99");
+    let joined = MembershipObserved { membership: 3, ..MembershipObserved::default() };
+    check(Some(event::event(Kind::MembershipObserved(joined))), "membership in raft 3");
     check(
         Some(event::event(Kind::FeatureLevelRaised(FeatureLevelRaised { level: 99, lineage: 0 }))),
         "feature level 99",

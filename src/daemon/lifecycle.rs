@@ -173,11 +173,15 @@ pub(super) fn role_change(
     }
 }
 
-/// Refuses what makes no sense where the machine is.
-pub(super) fn may(state: LocalNodeState, request: &LocalRequest) -> Result<(), Refusal> {
+/// Refuses what makes no sense where the machine is. `managers` are known to its agent.
+pub(super) fn may(
+    state: LocalNodeState,
+    managers: usize,
+    request: &LocalRequest,
+) -> Result<(), Refusal> {
     match request {
         LocalRequest::Found(_) | LocalRequest::Join(_) => may_become_member(state),
-        LocalRequest::Leave(leave) => may_leave(state, leave),
+        LocalRequest::Leave(leave) => may_leave(state, managers, leave),
     }
 }
 
@@ -200,10 +204,18 @@ fn may_become_member(state: LocalNodeState) -> Result<(), Refusal> {
     Err(Refusal::precondition(message).hint(hint))
 }
 
-fn may_leave(state: LocalNodeState, leave: &LeaveCluster) -> Result<(), Refusal> {
+fn may_leave(state: LocalNodeState, managers: usize, leave: &LeaveCluster) -> Result<(), Refusal> {
     match state {
         LocalNodeState::Alone => {
             Err(Refusal::precondition("this node is not part of a cluster"))
+        }
+        LocalNodeState::Manager if !leave.force && managers > 1 => {
+            Err(Refusal::precondition(
+                "this node is one of the managers of its cluster: if it just leaves, the others still count on it",
+            )
+            .hint(
+                "make it a worker first, with `skep node demote` on a manager; --force leaves all the same",
+            ))
         }
         LocalNodeState::Manager if !leave.force => {
             Err(Refusal::precondition(

@@ -3,8 +3,11 @@
 //! What changes the machine is handed to the daemon, one request after the other; everything else
 //! is looked up here.
 
-use super::lifecycle::{self, LocalRequest};
-use skep_agent::AgentHandle;
+use super::{
+    advice::Advice,
+    lifecycle::{self, LocalRequest},
+};
+use skep_agent::{AgentHandle, ManagerEndpoint};
 use skep_gateway::{admit::Refusal, peer::ConnectionPeer, reads};
 use skep_proto::v1::{self, LocalNode, LocalNodeState, ManagerContact, Person, local_server};
 use std::sync::Arc;
@@ -24,6 +27,14 @@ pub(super) struct LocalProblem {
     pub(super) message: String,
     /// What to do about it.
     pub(super) hint: String,
+}
+
+impl LocalProblem {
+    /// What people hear of an error.
+    pub(super) fn of(error: &anyhow::Error) -> LocalProblem {
+        let hint = Advice::hint_of(error).unwrap_or_default();
+        LocalProblem { message: Advice::joined(error), hint }
+    }
 }
 
 /// What a machine is now.
@@ -48,6 +59,17 @@ impl LocalState {
             return LocalNodeState::Joining;
         }
         self.decided
+    }
+
+    /// How many managers its agent knows by their addresses.
+    fn managers(&self) -> usize {
+        let known = |(agent, _): &(AgentHandle, String)| {
+            let status = agent.status().borrow().clone();
+            let is_far =
+                |endpoint: &ManagerEndpoint| matches!(endpoint, ManagerEndpoint::Network(_));
+            status.managers.iter().filter(|manager| is_far(&manager.endpoint)).count()
+        };
+        self.follower.as_ref().map_or(0, known)
     }
 
     /// The answer to calls of managers, where it is none.
@@ -85,7 +107,11 @@ impl LocalInbox {
     pub(super) async fn next(&mut self) -> Option<WaitingRequest> {
         loop {
             let (request, answer) = self.requests.recv().await?;
-            match lifecycle::may(self.state.borrow().state(), &request) {
+            let (state, managers) = {
+                let local = self.state.borrow();
+                (local.state(), local.managers())
+            };
+            match lifecycle::may(state, managers, &request) {
                 Ok(()) => return Some((request, answer)),
                 // Whoever asked may have gone.
                 Err(refusal) => drop(answer.send(Err(refusal))),

@@ -26,12 +26,12 @@ pub(super) struct FollowedEndpoint {
     /// Shown at the first contact over the network.
     pub(super) join_token: Option<JoinToken>,
     /// Whose manager it is.
-    pub(super) follows: FollowedManager,
+    pub(super) follows: FollowedProcess,
 }
 
 /// Which manager an agent follows first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum FollowedManager {
+pub(super) enum FollowedProcess {
     /// The one of this very process, which has founded its cluster.
     Founder,
     /// The one of this very process, which has joined others.
@@ -80,8 +80,8 @@ pub(super) fn agent(
 ) -> Result<NodeAgent> {
     Ok(NodeAgent::open(AgentConfig {
         state_dir: state.path().to_owned(),
-        is_managers_own: manager.follows != FollowedManager::Other,
-        is_founders_own: manager.follows == FollowedManager::Founder,
+        is_managers_own: manager.follows != FollowedProcess::Other,
+        is_founders_own: manager.follows == FollowedProcess::Founder,
         manager: manager.endpoint,
         join_token: manager.join_token,
         hostname: settings.hostname.clone(),

@@ -9,7 +9,7 @@ use super::{durable, joined, state::StateDir};
 use anyhow::{Context, Result};
 use skep_gateway::{
     door::{AddressError, DoorAddress},
-    manager::JoinedManager,
+    manager::ManagerPromotion,
 };
 use skep_proto::{Id, Lineage, Timestamp};
 use std::{
@@ -84,7 +84,7 @@ fn own_address_toward(target: &str) -> Option<IpAddr> {
 
 /// Writes down that the machine is a manager from now on. What is left of an earlier life as one is
 /// moved aside.
-pub(super) fn promote(state: &StateDir, node: Id, manager: &JoinedManager) -> Result<()> {
+pub(super) fn promote(state: &StateDir, node: Id, manager: &ManagerPromotion) -> Result<()> {
     tidy(state)?;
     let path = state.path().join(PROMOTED_FILE);
     durable::replace(&path, &written(manager)).with_context(|| path.display().to_string())?;
@@ -128,9 +128,9 @@ pub(super) fn tidy(state: &StateDir) -> Result<()> {
 }
 
 fn removed(removed: io::Result<()>) -> io::Result<()> {
-    removed.or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
+    removed.or_else(|error| {
+        let is_gone = error.kind() == io::ErrorKind::NotFound;
+        if is_gone { Ok(()) } else { Err(error) }
     })
 }
 
@@ -142,7 +142,7 @@ fn free_folder(state: &Path) -> PathBuf {
 }
 
 /// What was written down; none where this manager has founded its cluster.
-pub(super) fn read(state: &StateDir) -> Result<Option<JoinedManager>> {
+pub(super) fn read(state: &StateDir) -> Result<Option<ManagerPromotion>> {
     let path = state.path().join(PROMOTED_FILE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -155,8 +155,8 @@ pub(super) fn read(state: &StateDir) -> Result<Option<JoinedManager>> {
     read.map(Some)
 }
 
-fn written(manager: &JoinedManager) -> String {
-    let JoinedManager { raft_id, lineage, cluster, managers, port } = manager;
+fn written(manager: &ManagerPromotion) -> String {
+    let ManagerPromotion { raft_id, lineage, cluster, managers, port } = manager;
     let managers = managers.join(" ");
     format!(
         "number {raft_id}\nlineage {}\ncluster {cluster}\nlisten {}\nadvertise {}\nmanagers {managers}\n",
@@ -164,12 +164,12 @@ fn written(manager: &JoinedManager) -> String {
     )
 }
 
-fn parse(text: &str) -> Option<JoinedManager> {
+fn parse(text: &str) -> Option<ManagerPromotion> {
     let field = |name: &str| {
         let mut lines = text.lines().filter_map(|line| line.split_once(' '));
         lines.find(|(key, _)| *key == name).map(|(_, value)| value)
     };
-    Some(JoinedManager {
+    Some(ManagerPromotion {
         raft_id: field("number")?.parse().ok()?,
         lineage: Lineage(field("lineage")?.parse().ok()?),
         cluster: Id::parse(field("cluster")?)?,
@@ -185,8 +185,8 @@ fn parse(text: &str) -> Option<JoinedManager> {
 mod tests {
     use super::*;
 
-    fn manager() -> JoinedManager {
-        JoinedManager {
+    fn manager() -> ManagerPromotion {
+        ManagerPromotion {
             raft_id: 4,
             lineage: Lineage(7),
             cluster: Id(9),

@@ -24,12 +24,17 @@ pub(super) struct Telemetry {
     provider: Option<SdkTracerProvider>,
 }
 
+/// What is let through: of ourselves from this level on, and of the libraries what is wrong.
+fn filter_from(level: &str) -> EnvFilter {
+    let consensus = skep_log::CONSENSUS_TARGET;
+    EnvFilter::new(format!("warn,skep={level},{consensus}=error"))
+}
+
 impl Telemetry {
     /// Lines by `SKEP_LOG` (default `warn,skep=info`: what libraries do is their own business);
     /// spans to `endpoint`, such as `http://127.0.0.1:4317`.
     pub(super) fn start(endpoint: Option<&str>) -> Result<Telemetry> {
-        let filter = EnvFilter::try_from_env("SKEP_LOG")
-            .unwrap_or_else(|_| EnvFilter::new("warn,skep=info,openraft=error"));
+        let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_| filter_from("info"));
         let colour = std::env::var_os("NO_COLOR").is_none()
             && std::io::IsTerminal::is_terminal(&std::io::stderr());
         let lines = tracing_subscriber::fmt::layer()
@@ -43,7 +48,7 @@ impl Telemetry {
             .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("skep")))
             // Spans are made only where somebody collects them: without a collector they cost
             // nothing.
-            .map(|layer| layer.with_filter(EnvFilter::new("warn,skep=debug,openraft=error")));
+            .map(|layer| layer.with_filter(filter_from("debug")));
         tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).init();
         Ok(Telemetry { provider })
     }

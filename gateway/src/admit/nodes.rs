@@ -3,7 +3,6 @@
 use super::{
     Admitted, Refusal,
     refusal::excerpt,
-    roles,
     spec::{LABELS_MAX, label},
 };
 use crate::resolve;
@@ -26,7 +25,7 @@ pub(super) fn update(view: &View, command: &UpdateNode) -> Result<Admitted, Refu
     let spec = changed(row, command)?;
     let mut warnings = absent_labels(row, command);
     if spec.desired_role != row.spec.desired_role {
-        warnings.extend(roles::change(view, row, spec.desired_role())?);
+        warnings.extend(super::roles::change(view, row, spec.desired_role())?);
     }
     if is_alike(&spec, &row.spec) {
         return Ok(Admitted { warnings, ..Admitted::unchanged(row.id) });
@@ -167,7 +166,7 @@ fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
 
 pub(super) fn remove(view: &View, command: &RemoveNode) -> Result<Admitted, Refusal> {
     let row = find(view, &command.node)?;
-    roles::remove(row)?;
+    super::roles::remove(row)?;
     if row.state == NodeState::Ready && !command.force {
         return Err(Refusal::precondition(format!(
             "node {} is ready: its agent is connected",

@@ -130,8 +130,8 @@ fn demote(view: &View, row: &NodeRow) -> Result<(), Refusal> {
     .hint("wait until they are back, or demote those that are away first"))
 }
 
-/// Whether a node votes in raft. The leader does, whatever is recorded of it: on the cluster's first
-/// manager it leads before anybody has said so.
+/// Whether a node votes in raft. The leader does, whatever is recorded of it: the cluster's first
+/// manager leads before it is seen among raft's members.
 pub(crate) fn votes(view: &View, row: &NodeRow) -> bool {
     let is_voter = row.manager.is_some_and(|manager| manager.membership == RaftMembership::Votes);
     is_voter || view.tenure().manager == row.id

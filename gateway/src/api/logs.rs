@@ -4,14 +4,7 @@
 //! passed on when. This file gives it the view, the agents' chunks and the time, and passes its
 //! orders to the hub.
 
-use crate::{
-    drive::Drive,
-    hub::Hub,
-    logs,
-    peers::{ManagerPeers, OrderElsewhere},
-    reads::status,
-    resolve,
-};
+use crate::{drive::Drive, hub::Hub, logs, peers, reads::status, resolve};
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use skep_projections::{TaskRow, View};
 use skep_proto::{Id, Timestamp, v1};
@@ -34,7 +27,7 @@ pub struct LogsService {
     drive: Drive,
     hub: Hub,
     broker: Arc<logs::Broker>,
-    others: ManagerPeers,
+    others: peers::ManagerPeers,
 }
 
 impl LogsService {
@@ -43,7 +36,7 @@ impl LogsService {
         drive: Drive,
         hub: Hub,
         broker: Arc<logs::Broker>,
-        others: ManagerPeers,
+        others: peers::ManagerPeers,
     ) -> LogsService {
         LogsService { drive, hub, broker, others }
     }
@@ -162,7 +155,7 @@ struct NodeOrder {
     /// None while it is listened to.
     chunks: Option<mpsc::Receiver<v1::LogChunk>>,
     /// Where another manager holds the node's session.
-    elsewhere: Option<OrderElsewhere>,
+    elsewhere: Option<peers::OrderElsewhere>,
 }
 
 impl Relay {

@@ -15,10 +15,7 @@ use super::{
     control, dispatcher::DispatcherService, ending, history::HistoryService, logs::LogsService,
     managers::ManagersService, membership::MembershipService, permission,
 };
-use crate::{
-    clock, connections::ConnectionLimiter, drive::Drive, peer::ConnectionPeer,
-    peers::PEER_MESSAGE_BYTES_MAX,
-};
+use crate::{clock, connections::ConnectionLimiter, drive::Drive, peer::ConnectionPeer, peers};
 use axum::{Router, routing::get};
 use hyper::{Request, Response, body::Incoming};
 use skep_proto::v1;
@@ -112,8 +109,8 @@ impl GrpcServices {
         let dispatcher = v1::dispatcher_server::DispatcherServer::new(self.dispatcher)
             .max_decoding_message_size(AGENT_MESSAGE_BYTES_MAX);
         let managers = v1::managers_server::ManagersServer::new(self.managers)
-            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
+            .max_decoding_message_size(peers::PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(peers::PEER_MESSAGE_BYTES_MAX);
         let grpc = self
             .local
             .add_service(v1::history_server::HistoryServer::new(self.history))

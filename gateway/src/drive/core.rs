@@ -16,6 +16,7 @@ mod beginning;
 mod disk;
 mod flight;
 mod forward;
+mod forwarding;
 mod identity;
 mod output;
 mod presence;
@@ -33,7 +34,7 @@ mod world;
 
 pub use disk::{ADDITIONS_FREE_SHARE_MIN, DiskRoom, FreeShare};
 pub use flight::IN_FLIGHT_MAX;
-pub use forward::{FORWARD_BYTES_MAX, FORWARD_REQUESTS_MAX, ForwardJob, ForwardOutcome};
+pub use forwarding::{FORWARD_BYTES_MAX, FORWARD_REQUESTS_MAX, ForwardJob, ForwardOutcome};
 pub use identity::ManagerIdentity;
 pub use output::{CommittedAnswers, DriveOutput, Published};
 pub use tenure::{TurnDone, TurnJob};
@@ -44,9 +45,9 @@ use crate::{
     turn::{Answer, Ask, ENTRY_RECORDS_MAX, Seeds},
 };
 use flight::Flight;
-use forward::Forwarding;
+use forwarding::Forwarding;
 use presence::Presence;
-use queue::{Arrival, Asker, RequestQueue, WaitingCaller};
+use queue::{Asker, RequestArrival, RequestQueue, WaitingCaller};
 use replay::replay;
 use skep_log::{Entry, Frozen, Halt, RestoreError, chain::Hash};
 use skep_projections::{Delta, View, snapshot};
@@ -135,13 +136,13 @@ impl<C> DriveCore<C> {
     /// Several ask at the same moment.
     pub fn handle_requests(&mut self, asks: impl IntoIterator<Item = Ask<C>>, now: Now) {
         self.look(now);
-        asks.into_iter().for_each(|ask| self.queue_up(ask, Arrival::Here, now));
+        asks.into_iter().for_each(|ask| self.queue_up(ask, RequestArrival::Here, now));
         // A tenure that has just failed ends here: no turn is wanted in it, nor any timer.
         self.close_tenure(now.uptime);
         self.forward(now.uptime);
     }
 
-    fn queue_up(&mut self, ask: Ask<C>, arrival: Arrival, now: Now) {
+    fn queue_up(&mut self, ask: Ask<C>, arrival: RequestArrival, now: Now) {
         if let Some(refusal) = self.refusal(&ask.request, ask.bytes) {
             return self.answer(ask.caller, Answer::Refused(refusal));
         }

@@ -77,17 +77,17 @@ enum LogRunsOn {
 #[derive(Default)]
 struct Effects {
     proposals: Vec<SealedEntry>,
-    outgoing: Outgoing,
+    outgoing: LeavingOutputs,
 }
 
 /// What leaves the state machine for others than the log.
 #[derive(Default)]
-struct Outgoing {
+struct LeavingOutputs {
     answers: Vec<AnswersToGive>,
     forwards: Vec<core::ForwardJob<Reply>>,
 }
 
-impl Outgoing {
+impl LeavingOutputs {
     fn is_empty(&self) -> bool {
         self.answers.is_empty() && self.forwards.is_empty()
     }
@@ -299,7 +299,7 @@ impl DriveState {
         effects
     }
 
-    fn let_out(&self, outgoing: Outgoing) {
+    fn let_out(&self, outgoing: LeavingOutputs) {
         outgoing.forwards.into_iter().for_each(|job| self.forward(job));
         self.give(outgoing.answers);
     }
@@ -399,7 +399,7 @@ pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
 /// What the turn's thread does next.
 enum TurnThreadStep {
     Turn(Box<core::TurnJob<Reply>>),
-    LetOut(Outgoing),
+    LetOut(LeavingOutputs),
 }
 
 /// Waits until there is a turn to take or an answer to give. None when the state machine has

@@ -174,7 +174,7 @@ fn explain(
             let row = view.nodes().get(index).ok_or_else(gone)?;
             starts.extend([row.last_revision, row.version]);
             WhyReply {
-                verdict: verdict::node(&view, row),
+                verdict: verdict::node(view, row),
                 kind: "node".into(),
                 id: row.id.to_bytes(),
                 name: row.hostname().into(),

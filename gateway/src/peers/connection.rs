@@ -23,7 +23,7 @@ const PEER_CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// long.
 const PEER_KEEPALIVE_PERIOD: Duration = Duration::from_secs(2);
 /// Bytes of one message that may be under way without an answer.
-const PEER_WINDOW_BYTES: u32 = 4 << 20;
+const PEER_WINDOW_BYTES_MAX: u32 = 4 << 20;
 
 /// Why there is no connection to another manager.
 #[derive(Debug, Error)]
@@ -76,7 +76,7 @@ impl PeerConnection {
         if let Some(known) = open.as_ref().filter(|known| known.address == address) {
             return Ok(known.channel.clone());
         }
-        let expected = ExpectedManager::Node(self.node);
+        let expected = ExpectedPeer::Node(self.node);
         let channel = connect(address, expected, self.certificates.clone()).await?;
         *open = Some(OpenChannel { address: address.to_owned(), channel: channel.clone() });
         Ok(channel)
@@ -94,7 +94,7 @@ impl PeerConnection {
 
 /// Which manager is expected at an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ExpectedManager {
+pub(super) enum ExpectedPeer {
     /// The one with this node.
     Node(Id),
     /// Any of the cluster.
@@ -104,7 +104,7 @@ pub(super) enum ExpectedManager {
 /// Connects with the certificate that lies in this folder.
 pub(super) async fn connect(
     address: &str,
-    expected: ExpectedManager,
+    expected: ExpectedPeer,
     certificates: PathBuf,
 ) -> Result<Channel, PeerError> {
     let read = move || CertificateFolder::new(&certificates).read_node();
@@ -125,8 +125,8 @@ pub(super) async fn connect(
         .http2_keep_alive_interval(PEER_KEEPALIVE_PERIOD)
         .keep_alive_timeout(PEER_KEEPALIVE_PERIOD)
         .keep_alive_while_idle(true)
-        .initial_stream_window_size(PEER_WINDOW_BYTES)
-        .initial_connection_window_size(PEER_WINDOW_BYTES);
+        .initial_stream_window_size(PEER_WINDOW_BYTES_MAX)
+        .initial_connection_window_size(PEER_WINDOW_BYTES_MAX);
     let failed = |cause: String| PeerError::Connect { address: address.to_owned(), cause };
     match timeout(PEER_CONNECT_LIMIT, endpoint.connect_with_connector(connector)).await {
         Ok(Ok(channel)) => Ok(channel),
@@ -140,7 +140,7 @@ pub(super) async fn connect(
 
 async fn wire(
     address: &str,
-    expected: ExpectedManager,
+    expected: ExpectedPeer,
     config: Arc<rustls::ClientConfig>,
 ) -> io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
@@ -152,11 +152,11 @@ async fn wire(
     let shown =
         shown.map(|der| NodeCertificate::read(der)).transpose().map_err(io::Error::other)?;
     match (expected, shown.map(|shown| shown.node)) {
-        (ExpectedManager::Node(node), Some(found)) if node != found => {
+        (ExpectedPeer::Node(node), Some(found)) if node != found => {
             let other = format!("manager {found} answers there, and not manager {node}");
             Err(io::Error::other(other))
         }
-        (ExpectedManager::Node(_) | ExpectedManager::Any, _) => Ok(stream),
+        (ExpectedPeer::Node(_) | ExpectedPeer::Any, _) => Ok(stream),
     }
 }
 

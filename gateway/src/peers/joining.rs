@@ -2,18 +2,12 @@
 //! reached where it listens.
 
 use super::{
-    connection::{ExpectedManager, PeerError, connect},
+    connection::{ExpectedPeer, PeerError, connect},
     limited,
 };
 use crate::{door::DoorAddress, forwarded, turn::Answer};
 use skep_projections::node::PortAddresses;
-use skep_proto::{
-    Id, author,
-    v1::{
-        AuthorityKeyRequest, Command, ForwardedRequests, OpenPort, command::Action,
-        managers_client::ManagersClient,
-    },
-};
+use skep_proto::{Id, author, v1, v1::managers_client::ManagersClient};
 use skep_trust::{AuthorityError, CertificateAuthority, CertificateFolder, FolderError};
 use std::{path::PathBuf, time::Duration};
 use thiserror::Error;
@@ -69,7 +63,8 @@ impl ManagerApplication {
         for address in &self.managers {
             let asked = async {
                 let mut client = self.client(address).await?;
-                let reply = timeout(ASK_LIMIT, client.authority_key(AuthorityKeyRequest {})).await;
+                let reply =
+                    timeout(ASK_LIMIT, client.authority_key(v1::AuthorityKeyRequest {})).await;
                 Ok(answered(address, reply)?.key)
             };
             match asked.await {
@@ -86,15 +81,15 @@ impl ManagerApplication {
     /// Has the leader record where this node listens.
     pub async fn announce(&self, node: Id, port: DoorAddress) -> Result<(), ApplicationError> {
         let PortAddresses { listen, advertise } = port.recorded();
-        let open = Action::OpenPort(OpenPort {
+        let open = v1::command::Action::OpenPort(v1::OpenPort {
             node_id: node.to_bytes(),
             listen_address: listen,
             advertise_address: advertise,
         });
-        let command = Command { action: Some(open), ..Command::default() };
+        let command = v1::Command { action: Some(open), ..v1::Command::default() };
         let request = crate::admit::Request::Command(command);
         let request = forwarded::encode_request(&author::manager(node), &request);
-        let message = ForwardedRequests { requests: request.into_iter().collect() };
+        let message = v1::ForwardedRequests { requests: request.into_iter().collect() };
         let mut problem = ApplicationError::Nobody;
         for address in &self.managers {
             let asked = async {
@@ -118,7 +113,7 @@ impl ManagerApplication {
     }
 
     async fn client(&self, address: &str) -> Result<ManagersClient<Channel>, PeerError> {
-        let expected = ExpectedManager::Any;
+        let expected = ExpectedPeer::Any;
         Ok(limited(connect(address, expected, self.certificates.clone()).await?))
     }
 }

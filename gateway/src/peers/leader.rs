@@ -6,13 +6,13 @@ use crate::{
     forwarded,
 };
 use futures::future::BoxFuture;
-use skep_log::PeerLane;
+use skep_log::{Leadership, PeerLane};
 use skep_proto::{
     Position, Revision,
     v1::{ForwardedRequests, ReadIndexRequest},
 };
-use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use std::{error::Error, io, time::Duration};
+use tokio::{sync::watch, time::timeout};
 use tonic::Status;
 
 /// A leader that has not answered requests by then is left: what became of them is unknown.
@@ -20,25 +20,27 @@ const FORWARD_LIMIT: Duration = Duration::from_secs(15);
 /// A leader that has not said by then how far history is does not answer.
 const READ_INDEX_LIMIT: Duration = Duration::from_secs(1);
 
-/// Who leads, by its number in raft.
-pub type LeaderSource = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
-
 /// The way to the manager that leads.
-pub struct ManagerLink {
+pub struct LeaderClient {
     peers: ManagerPeers,
-    leader: LeaderSource,
+    leadership: watch::Receiver<Leadership>,
 }
 
-impl ManagerLink {
-    /// `leader` says who leads, as far as this manager's log knows.
-    pub fn new(peers: ManagerPeers, leader: LeaderSource) -> ManagerLink {
-        ManagerLink { peers, leader }
+impl LeaderClient {
+    /// `leadership` says who leads, as far as this manager's log knows.
+    pub fn new(peers: ManagerPeers, leadership: watch::Receiver<Leadership>) -> LeaderClient {
+        LeaderClient { peers, leadership }
+    }
+
+    fn leader(&self) -> Option<u64> {
+        self.leadership.borrow().known_leader
     }
 }
 
-impl LeaderLink for ManagerLink {
+impl LeaderLink for LeaderClient {
     fn forward(&self, message: ForwardedRequests) -> BoxFuture<'static, ForwardOutcome> {
-        let (peers, leader) = (self.peers.clone(), (self.leader)());
+        let (peers, leader) = (self.peers.clone(), self.leader());
+        let mut leadership = self.leadership.clone();
         Box::pin(async move {
             let Some(node) = leader.and_then(|leader| peers.numbered(leader)) else {
                 return ForwardOutcome::NotTaken;
@@ -47,7 +49,13 @@ impl LeaderLink for ManagerLink {
                 Ok(client) => client,
                 Err(error) => return not_taken(&error),
             };
-            match timeout(FORWARD_LIMIT, client.forward(message)).await {
+            let changed = leadership.wait_for(|now| now.known_leader != leader);
+            let asked = tokio::select! {
+                asked = timeout(FORWARD_LIMIT, client.forward(message)) => asked,
+                // It may be gone, and would never answer.
+                _ = changed => return ForwardOutcome::Lost("the leader has changed".into()),
+            };
+            match asked {
                 Ok(Ok(answers)) if answers.get_ref().not_leading => ForwardOutcome::NotTaken,
                 Ok(Ok(answers)) => {
                     let answers = answers.into_inner().answers;
@@ -64,7 +72,7 @@ impl LeaderLink for ManagerLink {
     }
 
     fn read_index(&self) -> BoxFuture<'static, Result<Position, String>> {
-        let (peers, leader) = (self.peers.clone(), (self.leader)());
+        let (peers, leader) = (self.peers.clone(), self.leader());
         Box::pin(async move {
             let leader = leader.ok_or("no manager leads now")?;
             let node = peers.numbered(leader).ok_or("nobody knows where the leader is")?;
@@ -92,9 +100,22 @@ fn not_taken(error: &PeerError) -> ForwardOutcome {
 
 fn failed(status: &Status) -> ForwardOutcome {
     let told = status.message().to_owned();
-    if is_refused(status) {
+    if is_refused(status) || is_unsent(status) {
         tracing::debug!(error = told, "the manager that leads takes nothing from this one");
         return ForwardOutcome::NotTaken;
     }
     ForwardOutcome::Lost(told)
+}
+
+/// Whether there was not even a connection.
+fn is_unsent(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        let refused = error.downcast_ref::<io::Error>();
+        if refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

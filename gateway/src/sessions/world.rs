@@ -4,9 +4,7 @@
 //! Nodes and agents are named by letters. Each stream of an agent has a number: `a1` is the first
 //! of agent a.
 
-use super::{
-    Applicant, Conn, LeaderWord, NodeOfPeer, SessionOutput, Sessions, certificate_asked, parts,
-};
+use super::{Applicant, Conn, NodeOfPeer, SessionOutput, Sessions, certificate_asked, parts};
 use crate::{
     admit::{self, CertificateClaim, MachineRequest, Refusal, Request},
     turn::Answer,
@@ -109,8 +107,8 @@ impl SessionsWorld {
                 rest.split(" | ").for_each(|record| drop(self.cluster.tell(record)));
                 self.committed(&Delta::between(&before, &self.cluster.view));
             }
-            "missing" => self.sessions.handle_leader_word(LeaderWord::Missing, self.now),
-            "heard" => self.sessions.handle_leader_word(LeaderWord::Heard, self.now),
+            "missing" => self.sessions.handle_leader_word(super::LeaderWord::Missing, self.now),
+            "heard" => self.sessions.handle_leader_word(super::LeaderWord::Heard, self.now),
             "stopping" => self.sessions.handle_stopping(),
             agent => self.agent(agent, rest),
         }

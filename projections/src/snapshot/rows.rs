@@ -138,7 +138,7 @@ impl schema::SavedNode {
             certificate: row.certificate.as_deref().map(schema::SavedCertificate::from),
             address: row.address.to_string(),
             port: row.port.as_deref().map(schema::SavedPort::from),
-            manager: row.manager.map(schema::SavedManager::from),
+            manager: row.manager.map(schema::SavedManagerNumber::from),
             session_manager: (!row.session_manager.is_none()).then(|| row.session_manager.into()),
         }
     }

@@ -157,13 +157,13 @@ pub(super) struct SavedNode {
     #[prost(message, optional, tag = "21")]
     pub(super) port: Option<SavedPort>,
     #[prost(message, optional, tag = "22")]
-    pub(super) manager: Option<SavedManager>,
+    pub(super) manager: Option<SavedManagerNumber>,
     #[prost(message, optional, tag = "23")]
     pub(super) session_manager: Option<SavedId>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub(super) struct SavedManager {
+pub(super) struct SavedManagerNumber {
     #[prost(uint64, tag = "1")]
     pub(super) raft_id: u64,
     #[prost(enumeration = "skep_proto::v1::RaftMembership", tag = "2")]

@@ -1,7 +1,9 @@
 //! Who is believed, who is not any more, and where managers are reached, to the messages of a
 //! snapshot and back.
 
-use super::schema::{SavedAuthority, SavedCertificate, SavedManager, SavedPort, SavedRemoval};
+use super::schema::{
+    SavedAuthority, SavedCertificate, SavedManagerNumber, SavedPort, SavedRemoval,
+};
 use crate::{
     node::{ManagerNumber, PortAddresses},
     removed::RemovedNodes,
@@ -63,14 +65,14 @@ impl From<SavedPort> for PortAddresses {
     }
 }
 
-impl From<ManagerNumber> for SavedManager {
-    fn from(manager: ManagerNumber) -> SavedManager {
-        SavedManager { raft_id: manager.raft_id, membership: manager.membership as i32 }
+impl From<ManagerNumber> for SavedManagerNumber {
+    fn from(manager: ManagerNumber) -> SavedManagerNumber {
+        SavedManagerNumber { raft_id: manager.raft_id, membership: manager.membership as i32 }
     }
 }
 
-impl From<SavedManager> for ManagerNumber {
-    fn from(saved: SavedManager) -> ManagerNumber {
+impl From<SavedManagerNumber> for ManagerNumber {
+    fn from(saved: SavedManagerNumber) -> ManagerNumber {
         ManagerNumber { raft_id: saved.raft_id, membership: saved.membership() }
     }
 }

@@ -1,10 +1,10 @@
 //! A machine that is a manager, with its own agent.
 
-use super::{MachineDaemon, MachineRole, end_of, roles::role_changes, worker::problem_of};
+use super::{MachineDaemon, MachineRole, end_of, roles::role_changes};
 use crate::daemon::{
     lifecycle::{self, Afterwards, BegunBy, RoleChange},
     local::LocalProblem,
-    node::{self, FollowedEndpoint, FollowedManager},
+    node::{self, FollowedEndpoint, FollowedProcess},
     promoted,
     settings::DaemonMode,
 };
@@ -37,7 +37,9 @@ impl MachineDaemon {
     ) -> Result<Option<MachineRole>> {
         let (config, agent) = match (self.halves().await, by) {
             (Ok(halves), _) => halves,
-            (Err(error), BegunBy::Request) => return self.forgotten(problem_of(&error)).map(Some),
+            (Err(error), BegunBy::Request) => {
+                return self.forgotten(LocalProblem::of(&error)).map(Some);
+            }
             (Err(error), BegunBy::Start) => return Err(error),
         };
         let socket = self.settings.listen_control.display().to_string();
@@ -75,8 +77,8 @@ impl MachineDaemon {
         let config = self.manager_config().await?;
         let endpoint = ManagerEndpoint::Unix(self.settings.listen_control.clone());
         let follows = match config.joined {
-            None => FollowedManager::Founder,
-            Some(_) => FollowedManager::Joined,
+            None => FollowedProcess::Founder,
+            Some(_) => FollowedProcess::Joined,
         };
         let own = FollowedEndpoint { endpoint, join_token: None, follows };
         Ok((config, node::agent(&self.state, &self.settings.node, own, runtime)?))

@@ -1,15 +1,16 @@
 //! How a machine changes between worker and manager while its tasks run on: its agent hears what it
 //! is to be, ends, and begins again beside what the machine is then.
 
-use super::{MachineDaemon, MachineRole, worker::problem_of};
+use super::{MachineDaemon, MachineRole};
 use crate::daemon::{
     joined, lifecycle,
     lifecycle::{BegunBy, RoleChange},
+    local::LocalProblem,
     promoted,
 };
 use anyhow::{Context, Result};
 use skep_agent::{AgentHandle, AgentStatus, ManagerEndpoint};
-use skep_gateway::manager::JoinedManager;
+use skep_gateway::manager::ManagerPromotion;
 use skep_proto::v1::NodeRole;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -41,7 +42,8 @@ pub(super) async fn role_changes(agent: AgentHandle, own: Option<u64>) -> RoleCh
 }
 
 impl MachineDaemon {
-    /// A worker becomes a manager. Where it can't, it stays a worker, and tries again after a while.
+    /// A worker becomes a manager. Where it can't, it stays a worker, and tries again after a
+    /// while.
     pub(super) async fn promoted(
         &mut self,
         status: &AgentStatus,
@@ -51,7 +53,7 @@ impl MachineDaemon {
             Ok(role) => return Ok(role),
             Err(error) => error,
         };
-        let problem = problem_of(&error);
+        let problem = LocalProblem::of(&error);
         tracing::warn!("this node can't become a manager yet: {}", problem.message);
         self.inbox.state.send_modify(|local| local.problem = problem);
         stop.run_until_cancelled(sleep(PROMOTION_RETRY_DELAY)).await;
@@ -63,7 +65,7 @@ impl MachineDaemon {
         let wanted = status.membership.context("nobody has said what this node is to be")?;
         let managers = addresses(status);
         let first = managers.first().map_or("", String::as_str);
-        let manager = JoinedManager {
+        let manager = ManagerPromotion {
             raft_id: wanted.raft_id,
             lineage: wanted.lineage,
             cluster: status.cluster_id,

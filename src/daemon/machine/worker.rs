@@ -2,11 +2,10 @@
 
 use super::{MachineDaemon, MachineRole, end_of, roles::role_changes};
 use crate::daemon::{
-    advice::Advice,
     joined::JoinedCluster,
     lifecycle::{self, Afterwards, AgentEnd, BegunBy},
     local::LocalProblem,
-    node::{self, FollowedEndpoint, FollowedManager},
+    node::{self, FollowedEndpoint, FollowedProcess},
     promoted,
 };
 use anyhow::{Context, Result};
@@ -35,7 +34,9 @@ impl MachineDaemon {
         let address = joined.address.clone();
         let (agent, handle) = match (self.follower(joined), by) {
             (Ok(agent), _) => agent,
-            (Err(error), BegunBy::Request) => return self.forgotten(problem_of(&error)).map(Some),
+            (Err(error), BegunBy::Request) => {
+                return self.forgotten(LocalProblem::of(&error)).map(Some);
+            }
             (Err(error), BegunBy::Start) => return Err(error),
         };
         self.inbox.state.send_modify(|local| {
@@ -66,7 +67,7 @@ impl MachineDaemon {
                 let problem = match how {
                     AgentEnd::Left => given_up(),
                     AgentEnd::Removed => removed(),
-                    AgentEnd::Stopped | AgentEnd::Failed => problem_of(&error.into()),
+                    AgentEnd::Stopped | AgentEnd::Failed => LocalProblem::of(&error.into()),
                 };
                 self.forgotten(problem).map(Some)
             }
@@ -78,7 +79,7 @@ impl MachineDaemon {
         let manager = FollowedEndpoint {
             endpoint: ManagerEndpoint::Network(joined.address),
             join_token: joined.token,
-            follows: FollowedManager::Other,
+            follows: FollowedProcess::Other,
         };
         let agent = node::agent(&self.state, &self.settings.node, manager, runtime)?;
         let handle = agent.handle();
@@ -120,12 +121,6 @@ fn why_left(how: AgentEnd) -> LocalProblem {
         AgentEnd::Removed => removed(),
         AgentEnd::Left | AgentEnd::Stopped | AgentEnd::Failed => LocalProblem::default(),
     }
-}
-
-/// What people hear of an error.
-pub(super) fn problem_of(error: &anyhow::Error) -> LocalProblem {
-    let hint = Advice::hint_of(error).unwrap_or_default();
-    LocalProblem { message: Advice::joined(error), hint }
 }
 
 fn given_up() -> LocalProblem {

@@ -19,12 +19,13 @@ const SIGNS: [&str; 8] = ["MAX", "MIN", "LIMIT", "LIMITS", "PERIOD", "PERIODS", 
 /// stands in [`NO_BOUNDS`].
 const UNITS: [&str; 5] = ["BYTES", "NS", "MS", "US", "S"];
 /// Amounts that bound nothing: sizes of formats, units, estimates, defaults.
-const NO_BOUNDS: [&str; 22] = [
+const NO_BOUNDS: [&str; 23] = [
     "CERTIFICATE_EXPIRY_NS",
     "DAY_NS",
     "ENTRY_PREFIX_BYTES",
     "EVENT_BYTES",
     "FOUNDING_BYTES",
+    "MEMBERSHIP_REQUEST_BYTES",
     "FRAME_HEADER_BYTES",
     "GREETING_BYTES",
     "HEADER_BYTES",

@@ -11,18 +11,18 @@ fn says(client: &Client, args: &[&str]) -> String {
 }
 
 /// The first manager, with an open port, and what others join with.
-struct Cluster {
+struct SeveralManagers {
     stage: Testbed,
     address: String,
 }
 
-impl Cluster {
-    fn found() -> Cluster {
+impl SeveralManagers {
+    fn found() -> SeveralManagers {
         let mut stage = Testbed::new();
         stage.start();
         let opened = stage.says(&["cluster", "init", "--listen-addr", "127.0.0.1:0"]);
         let address = opened.split_once("--join ").unwrap().1.split_once(' ').unwrap().0.to_owned();
-        Cluster { stage, address }
+        SeveralManagers { stage, address }
     }
 
     /// One more machine, which joins with the token of a role.
@@ -76,7 +76,7 @@ fn running(client: &Client, service: &str) -> usize {
 
 #[test]
 fn three_managers_go_on_when_the_leader_is_killed_and_it_comes_back() {
-    let mut cluster = Cluster::found();
+    let mut cluster = SeveralManagers::found();
     let [two, three] = cluster.with_two_more();
     let (one, two, three) = (cluster.stage.client(), two, three);
     let clients = [one, two.client(), three.client()];
@@ -105,7 +105,7 @@ fn three_managers_go_on_when_the_leader_is_killed_and_it_comes_back() {
 
 #[test]
 fn managers_that_all_start_again_at_once_go_on() {
-    let mut cluster = Cluster::found();
+    let mut cluster = SeveralManagers::found();
     let [mut two, mut three] = cluster.with_two_more();
     let clients = [cluster.stage.client(), two.client(), three.client()];
     says(&clients[2], &["service", "create", "-q", "--name", "web", "/bin/sleep", "600"]);
@@ -128,7 +128,7 @@ fn managers_that_all_start_again_at_once_go_on() {
 
 #[test]
 fn a_worker_becomes_a_manager_and_a_worker_again_while_its_tasks_go_on() {
-    let cluster = Cluster::found();
+    let cluster = SeveralManagers::found();
     let two = cluster.join("two", "worker");
     let (one, client) = (cluster.stage.client(), two.client());
     cluster.stage.wait("it has joined", || {
@@ -168,7 +168,7 @@ fn a_worker_becomes_a_manager_and_a_worker_again_while_its_tasks_go_on() {
 
 #[test]
 fn the_leader_is_demoted_after_it_has_handed_over() {
-    let cluster = Cluster::found();
+    let cluster = SeveralManagers::found();
     let [two, three] = cluster.with_two_more();
     let clients = [two.client(), three.client()];
     says(&cluster.stage.client(), &["node", "demote", "self"]);
@@ -182,7 +182,7 @@ fn the_leader_is_demoted_after_it_has_handed_over() {
 
 #[test]
 fn what_tasks_print_is_read_at_any_manager_whichever_has_the_nodes_session() {
-    let cluster = Cluster::found();
+    let cluster = SeveralManagers::found();
     let [two, _three] = cluster.with_two_more();
     let create = ["service", "create", "-q", "--name", "web", "--replicas", "3"];
     let says_its_name = ["/bin/sh", "-c", "echo hello from a task; exec sleep 600"];

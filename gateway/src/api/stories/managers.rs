@@ -56,6 +56,11 @@ async fn a_machine_with_the_managers_token_gets_a_number_and_may_ask_what_manage
     // Not a message of raft: it is answered with what is wrong.
     let raft = managers.raft(v1::RaftMessage { body: b"nonsense"[..].into() }).await.unwrap();
     assert!(!raft.into_inner().body.is_empty());
+    let order = Some(v1::LogOrder { request: 7, ..v1::LogOrder::default() });
+    let order = v1::NodeLogOrder { node_id: Id(5).to_bytes(), order };
+    let refused = managers.read_logs(order.clone()).await.unwrap_err();
+    assert_eq!(refused.message(), "the node has no session with this manager");
+    assert!(!managers.add_to_order(order).await.unwrap().into_inner().taken);
     let unknown = v1::ForwardedRequests { requests: vec![v1::ForwardedRequest::default()] };
     let refused = managers.forward(unknown).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
@@ -72,6 +77,8 @@ async fn a_worker_asks_nothing_of_what_managers_ask() {
         managers.forward(v1::ForwardedRequests::default()).await.map(drop),
         managers.read_index(v1::ReadIndexRequest {}).await.map(drop),
         managers.raft(v1::RaftMessage::default()).await.map(drop),
+        managers.read_logs(v1::NodeLogOrder::default()).await.map(drop),
+        managers.add_to_order(v1::NodeLogOrder::default()).await.map(drop),
     ] {
         let refused = refused.unwrap_err();
         assert_eq!((refused.code(), refused.message()), (Code::PermissionDenied, &*none));

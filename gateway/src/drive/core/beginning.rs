@@ -33,8 +33,9 @@ pub(super) fn facts(
         let spec = Some(identity.genesis.clone());
         facts.push(Kind::ClusterCreated(Box::new(v1::ClusterCreated { cluster_id, spec })));
     }
-    // This manager is the only one, so every manager knows what it knows.
-    if view.level() < FEATURE_LEVEL {
+    // Where this manager is the only one, every manager knows what it knows. Of others nobody has
+    // said what their programs know.
+    if view.level() < FEATURE_LEVEL && view.managers().count() <= 1 {
         let lineage = if names_lineage { 0 } else { fresh.0 };
         let raised = v1::FeatureLevelRaised { level: FEATURE_LEVEL, lineage };
         facts.push(Kind::FeatureLevelRaised(raised));

@@ -163,7 +163,7 @@ impl<C> Flight<C> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::queue::Arrival, *};
+    use super::{super::queue::RequestArrival, *};
     use crate::{
         admit::Request,
         turn::{Answer, Ask},
@@ -175,7 +175,7 @@ mod tests {
             caller: WaitingCaller {
                 caller: Some(*caller),
                 asker: *asker,
-                arrival: Arrival::Here,
+                arrival: RequestArrival::Here,
                 since,
             },
             author: Arc::default(),

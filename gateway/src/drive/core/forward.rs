@@ -1,13 +1,16 @@
 //! What a manager does with requests while another one leads: it has the leader decide them. PURE.
 //!
 //! One message is on its way at a time, so that the order of requests is kept; all that arrives
-//! meanwhile is the next one. An answer is given when this manager has applied what it rests on: who
-//! reads here afterwards sees it. A request that another manager has forwarded here goes no further:
-//! where this manager leads no more, it is returned.
+//! meanwhile is the next one. An answer is given when this manager has applied what it rests on:
+//! who reads here afterwards sees it. A request that another manager has forwarded here goes no
+//! further: where this manager leads no more, it is returned.
 
 use super::{
     DriveCore, DriveOutput,
-    queue::{Arrival, Asker, WaitingCaller},
+    forwarding::{
+        AwaitedAnswer, FORWARD_BYTES_MAX, FORWARD_REQUESTS_MAX, ForwardJob, ForwardOutcome,
+    },
+    queue::{Asker, RequestArrival, WaitingCaller},
 };
 use crate::{
     clock::{Now, Uptime},
@@ -16,85 +19,10 @@ use crate::{
 };
 use skep_proto::{Revision, time::SECOND_NS, v1::ForwardedRequests};
 
-/// Requests in one message to the leader at most; the others are in the next one.
-pub const FORWARD_REQUESTS_MAX: usize = 1_024;
-/// Bytes of the requests in one message to the leader, nearly; at it the others are in the next
-/// one.
-pub const FORWARD_BYTES_MAX: usize = 4 << 20;
 /// Between two tries to reach a leader.
-const FORWARD_RETRY_NS: u64 = SECOND_NS / 20;
+const FORWARD_RETRY_DELAY_NS: u64 = SECOND_NS / 20;
 /// How long an answer waits at most for this manager to apply what it rests on.
 const CATCH_UP_NS_MAX: u64 = 5 * SECOND_NS;
-
-/// Requests on their way to the manager that leads.
-pub struct ForwardJob<C> {
-    asks: Vec<Ask<WaitingCaller<C>>>,
-    message: ForwardedRequests,
-}
-
-impl<C> ForwardJob<C> {
-    /// Who waits for the answers.
-    #[cfg(test)]
-    pub(super) fn callers(&self) -> Vec<C>
-    where
-        C: Clone,
-    {
-        self.asks.iter().filter_map(|ask| ask.caller.caller.clone()).collect()
-    }
-
-    /// What is to be sent.
-    pub fn message(&self) -> &ForwardedRequests {
-        &self.message
-    }
-}
-
-/// What became of requests that were sent to the manager that leads.
-#[derive(Clone, Debug)]
-pub enum ForwardOutcome {
-    /// Its answers in the order of the requests, with what they rest on; none for a request that it
-    /// has not decided and will not.
-    Answered(Vec<Option<(Answer, Revision)>>),
-    /// None of them has reached a manager that leads.
-    NotTaken,
-    /// They may have been decided, and nobody can tell.
-    Lost(String),
-}
-
-/// An answer that waits until this manager has applied what it rests on.
-pub(super) struct AwaitedAnswer<C> {
-    held: WaitingCaller<C>,
-    answer: Answer,
-    decided_on: Revision,
-    until: Uptime,
-}
-
-/// How this manager stands with the one that leads.
-pub(super) struct Forwarding<C> {
-    /// Whether another manager leads, as far as this one knows.
-    pub(super) has_leader: bool,
-    /// Whether a message is on its way.
-    is_under_way: bool,
-    retry_at: Uptime,
-    awaited: Vec<AwaitedAnswer<C>>,
-}
-
-impl<C> Default for Forwarding<C> {
-    fn default() -> Forwarding<C> {
-        Forwarding {
-            has_leader: false,
-            is_under_way: false,
-            retry_at: Uptime(0),
-            awaited: Vec::new(),
-        }
-    }
-}
-
-impl<C> Forwarding<C> {
-    /// Whether nothing is on its way, and no answer waits.
-    pub(super) fn is_idle(&self) -> bool {
-        !self.is_under_way && self.awaited.is_empty()
-    }
-}
 
 impl<C> DriveCore<C> {
     /// Another manager leads: what is asked here is for it to decide.
@@ -110,7 +38,7 @@ impl<C> DriveCore<C> {
         self.look(now);
         for ask in asks {
             match self.leads {
-                Some(_) => self.queue_up(ask, Arrival::Forwarded, now),
+                Some(_) => self.queue_up(ask, RequestArrival::Forwarded, now),
                 None => self.outputs.push_back(DriveOutput::Return(ask.caller)),
             }
         }
@@ -168,7 +96,7 @@ impl<C> DriveCore<C> {
 
     /// They were not decided, so nothing has happened.
     fn wait_again(&mut self, asks: Vec<Ask<WaitingCaller<C>>>, now: Uptime) {
-        self.forwarding.retry_at = now + FORWARD_RETRY_NS;
+        self.forwarding.retry_at = now + FORWARD_RETRY_DELAY_NS;
         self.put_back(asks);
     }
 

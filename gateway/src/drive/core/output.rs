@@ -1,6 +1,6 @@
 //! What the driver of the machine has to do, and what followers are shown. PURE.
 
-use super::{forward::ForwardJob, queue::WaitingCaller};
+use super::{forwarding::ForwardJob, queue::WaitingCaller};
 use crate::turn::{Answer, Decided};
 use skep_log::SealedEntry;
 use skep_projections::{Delta, View};

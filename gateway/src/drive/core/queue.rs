@@ -31,7 +31,7 @@ pub(super) enum Asker {
 
 /// How a request came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Arrival {
+pub(super) enum RequestArrival {
     /// To this manager.
     Here,
     /// From another manager, to the one that leads.
@@ -43,7 +43,7 @@ pub(super) struct WaitingCaller<C> {
     /// Nobody waits for the answer to one of the leader's own facts.
     pub(super) caller: Option<C>,
     pub(super) asker: Asker,
-    pub(super) arrival: Arrival,
+    pub(super) arrival: RequestArrival,
     pub(super) since: Uptime,
 }
 
@@ -127,7 +127,8 @@ impl<C> RequestQueue<C> {
 
     /// Takes out those who were forwarded by another manager.
     pub(super) fn take_forwarded(&mut self) -> Vec<WaitingCaller<C>> {
-        let forwarded = |ask: &Ask<WaitingCaller<C>>| ask.caller.arrival == Arrival::Forwarded;
+        let forwarded =
+            |ask: &Ask<WaitingCaller<C>>| ask.caller.arrival == RequestArrival::Forwarded;
         if !self.asks.iter().any(forwarded) {
             return Vec::new();
         }

@@ -2,7 +2,7 @@
 
 use super::{
     identity::ManagerIdentity,
-    queue::{Arrival, Asker, WaitingCaller},
+    queue::{Asker, RequestArrival, WaitingCaller},
     time::{LogClock, WallStep},
 };
 use crate::{
@@ -166,7 +166,7 @@ impl LeaderTenure {
             caller: WaitingCaller {
                 caller: None,
                 asker: Asker::Machine,
-                arrival: Arrival::Here,
+                arrival: RequestArrival::Here,
                 since: now.uptime,
             },
             author: own.clone(),
