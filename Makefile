@@ -20,6 +20,8 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 # process or docker: what the demo's agents run tasks with.
 RUNTIME ?= process
+# 1 or 3: how many managers the demo shows.
+MANAGERS ?= 1
 # A binary that is already built; empty: build it.
 SKEP ?=
 
@@ -28,8 +30,8 @@ SKEP ?=
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(if $(SKEP),,build-dev) ## a manager, three agents and a service on this machine; RUNTIME=docker, SKEP=path
-	@. scripts/env; SKEP="$(or $(SKEP),$$CARGO_TARGET_DIR/debug/skep)" RUNTIME=$(RUNTIME) scripts/demo
+demo: $(if $(SKEP),,build-dev) ## a cluster on this machine; MANAGERS=3, RUNTIME=docker, SKEP=path
+	@. scripts/env; SKEP="$(or $(SKEP),$$CARGO_TARGET_DIR/debug/skep)" RUNTIME=$(RUNTIME) MANAGERS=$(MANAGERS) scripts/demo
 
 clean-demo: ## end and clear what a demo that was killed has left
 	@scripts/demo clean

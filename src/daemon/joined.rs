@@ -3,7 +3,7 @@
 
 use super::{advice::Advice, durable, settings::JoinSettings, state::StateDir};
 use anyhow::{Context, Result};
-use skep_agent::AgentStatus;
+use skep_agent::{AgentStatus, ManagerEndpoint};
 use skep_trust::JoinToken;
 use std::{
     fs, io,
@@ -39,9 +39,14 @@ pub(super) struct MovedAddress {
 }
 
 impl MovedAddress {
-    /// Waits for a session with the manager.
+    /// Waits for a session with the manager of that address: the agent may find its cluster at
+    /// another manager that it knows, which says nothing about this one.
     pub(super) async fn write_when_attached(self, mut status: watch::Receiver<AgentStatus>) {
-        if status.wait_for(|status| status.attached).await.is_err() {
+        let endpoint = ManagerEndpoint::Network(self.address.clone());
+        let is_there = |status: &AgentStatus| {
+            status.managers.iter().any(|manager| manager.attached && manager.endpoint == endpoint)
+        };
+        if status.wait_for(is_there).await.is_err() {
             return;
         }
         if let Err(error) = write(&self.path, &self.address) {
@@ -150,6 +155,8 @@ pub(super) fn forget(state: &StateDir) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skep_agent::ContactedManager;
+    use skep_proto::Timestamp;
 
     fn asked(manager: &str) -> JoinSettings {
         JoinSettings {
@@ -194,9 +201,21 @@ mod tests {
         assert_eq!(address(), "m1:2377");
         let status = watch::Sender::new(AgentStatus::default());
         let writing = tokio::spawn(moved.write_when_attached(status.subscribe()));
-        tokio::task::yield_now().await;
-        assert_eq!(address(), "m1:2377");
-        status.send_modify(|status| status.attached = true);
+        let attach = |to: &str| {
+            let manager = ContactedManager {
+                endpoint: ManagerEndpoint::Network(to.into()),
+                attached: true,
+                since_at: Timestamp(1),
+                problem: String::new(),
+            };
+            status.send_modify(|status| (status.attached, status.managers) = (true, vec![manager]));
+        };
+        attach("m3:2377");
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(address(), "m1:2377", "another one that it knows");
+        attach("m2:2377");
         writing.await.expect("it ends");
         assert_eq!(address(), "m2:2377");
     }

@@ -7,7 +7,7 @@ use super::{
     advice::Advice,
     lifecycle::{self, LocalRequest},
 };
-use skep_agent::{AgentHandle, ManagerEndpoint};
+use skep_agent::{AgentHandle, ContactedManager, ManagerEndpoint};
 use skep_gateway::{admit::Refusal, peer::ConnectionPeer, reads};
 use skep_proto::v1::{self, LocalNode, LocalNodeState, ManagerContact, Person, local_server};
 use std::sync::Arc;
@@ -147,6 +147,16 @@ impl LocalService {
     }
 }
 
+/// How the machine stands to one of the managers that it may follow.
+fn contact(manager: ContactedManager) -> ManagerContact {
+    let ContactedManager { endpoint, attached, since_at, problem } = manager;
+    let address = match endpoint {
+        ManagerEndpoint::Unix(socket) => format!("unix://{}", socket.display()),
+        ManagerEndpoint::Network(address) => address,
+    };
+    ManagerContact { address, attached, since_at: since_at.0, problem }
+}
+
 /// Who is at the other end, as the kernel says.
 fn person<T>(request: &Request<T>) -> Option<Person> {
     let peer = request.extensions().get::<ConnectionPeer>()?;
@@ -167,17 +177,12 @@ impl local_server::Local for LocalService {
             left_in: local.left_in,
             ..LocalNode::clone(&self.facts)
         };
-        if let Some((agent, address)) = local.follower {
+        if let Some((agent, _)) = local.follower {
             let status = agent.status().borrow().clone();
             node.node_id = status.node_id.to_bytes();
             node.cluster_id = status.cluster_id.to_bytes();
             node.runtime_problem = status.runtime_problem;
-            node.managers = vec![ManagerContact {
-                address,
-                attached: status.attached,
-                since_at: status.since_at.0,
-                problem: status.manager_problem,
-            }];
+            node.managers = status.managers.into_iter().map(contact).collect();
             node.certificate = agent.certificate();
             node.tasks = agent.tasks().await;
             node.runtime = Some(agent.runtime() as i32);

@@ -31,12 +31,13 @@ fn skep() -> PathBuf {
     path
 }
 
-/// A demo that writes into files of this folder.
-fn demo(folder: &Path) -> Child {
+/// A demo of so many managers that writes into files of this folder.
+fn demo_of(managers: &str, folder: &Path) -> Child {
     let file = |name| fs::File::create(folder.join(name)).unwrap();
     Command::new(root().join("scripts/demo"))
         .env("SKEP", skep())
         .env("RUNTIME", "process")
+        .env("MANAGERS", managers)
         .env("CI", "1")
         .stdin(Stdio::null())
         .stdout(file("out"))
@@ -95,10 +96,9 @@ fn nothing_is_left(stage: &Path) {
     assert_eq!(processes_of(stage), Vec::<String>::new());
 }
 
-#[test]
-fn the_demo_plays_through_and_leaves_nothing() {
+fn plays_through(managers: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let mut demo = demo(folder.path());
+    let mut demo = demo_of(managers, folder.path());
     let code = wait_for(&mut demo, folder.path(), None);
     let (out, err) = (text(folder.path(), "out"), text(folder.path(), "err"));
     assert_eq!(code, Some(0), "out:\n{out}\nerr:\n{err}");
@@ -107,9 +107,19 @@ fn the_demo_plays_through_and_leaves_nothing() {
 }
 
 #[test]
+fn the_demo_plays_through_and_leaves_nothing() {
+    plays_through("1");
+}
+
+#[test]
+fn the_demo_of_three_managers_plays_through_and_leaves_nothing() {
+    plays_through("3");
+}
+
+#[test]
 fn an_interrupted_demo_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut demo = demo(folder.path());
+    let mut demo = demo_of("1", folder.path());
     assert_eq!(
         wait_for(&mut demo, folder.path(), Some("3. kill -9")),
         None,
