@@ -36,7 +36,7 @@ pub use halt::AgentHalt;
 
 use crate::runtime::RuntimeError;
 use action::StepOutcome;
-use candidates::{FirstEndpoint, KnownManager, ManagerCandidate};
+use candidates::{FirstEndpoint, KnownAddress, ManagerCandidate};
 use conditions::{Conditions, ListingKind};
 use link::{LinkCall, ManagerLink, NextDial, NodeIdentity, WelcomeOutcome};
 use memory::{Memory, Note, NoteKind};
@@ -91,7 +91,7 @@ impl Core {
     /// The same, with where managers are found: the endpoint that it was started with, and those of
     /// which the cluster told an earlier run.
     #[must_use]
-    pub fn following(mut self, first: FirstEndpoint, known: Vec<KnownManager>) -> Core {
+    pub fn following(mut self, first: FirstEndpoint, known: Vec<KnownAddress>) -> Core {
         self.link.follow(first, known);
         self
     }

@@ -13,5 +13,5 @@ pub mod session;
 mod wall;
 
 pub use session::{
-    AgentConfig, AgentError, AgentHandle, AgentStatus, ContactedManager, ManagerEndpoint, NodeAgent,
+    AgentConfig, AgentError, AgentHandle, AgentStatus, ContactedAddress, ManagerEndpoint, NodeAgent,
 };

@@ -22,13 +22,10 @@ mod wire;
 pub use config::{AgentConfig, ManagerEndpoint};
 pub use credentials::CredentialsError;
 pub use handle::AgentHandle;
-pub use status::{AgentStatus, ContactedManager};
+pub use status::{AgentStatus, ContactedAddress};
 
 use crate::{
-    core::{
-        AgentHalt, AgentOutput, Core, WantedMembership, candidates::KnownManager,
-        link::NodeIdentity,
-    },
+    core::{self, AgentHalt, AgentOutput, Core, WantedMembership, candidates::KnownAddress},
     journal::{
         AgentFiles, IdentityFile, Journal, JournalError, JournalWriter, ManagersFile, Stored,
     },
@@ -155,7 +152,7 @@ pub struct NodeAgent {
     config: AgentConfig,
     stored: Stored,
     /// The managers that are written down, or about to be.
-    known: Vec<KnownManager>,
+    known: Vec<KnownAddress>,
     credentials: NodeCredentials,
     journal: JournalWriter,
     core: Core,
@@ -206,7 +203,7 @@ impl NodeAgent {
             return Err(AgentError::NoToken);
         }
         let (journal, memory) = Journal::open(&folder)?;
-        let who = NodeIdentity {
+        let who = core::link::NodeIdentity {
             node_id: stored.node_id,
             cluster_id: stored.cluster_id,
             joining,
@@ -349,7 +346,7 @@ impl NodeAgent {
     }
 
     /// What the cluster says of its managers, and of this node's part.
-    fn learn(&mut self, known: Vec<KnownManager>, membership: WantedMembership) {
+    fn learn(&mut self, known: Vec<KnownAddress>, membership: WantedMembership) {
         if self.known != known {
             self.known.clone_from(&known);
             self.journal.keep_managers(known);

@@ -11,11 +11,15 @@ mod door;
 mod full_disk;
 #[path = "session/manager.rs"]
 mod manager;
+#[path = "session/renewals.rs"]
+mod renewals;
+#[path = "session/several.rs"]
+mod several;
 
 use manager::{ManagerStub, TestSession, change, container, running, set};
 use skep_agent::{
-    AgentConfig, AgentError, AgentStatus, ManagerEndpoint, NodeAgent, core::AgentHalt, journal,
-    machine::Reserve, runtime::fake::FakeEngine, session::runtime_of,
+    AgentConfig, AgentError, AgentHandle, AgentStatus, ManagerEndpoint, NodeAgent, core::AgentHalt,
+    journal, machine::Reserve, runtime::fake::FakeEngine, session::runtime_of,
 };
 use skep_proto::{Id, Timestamp, v1};
 use std::{
@@ -34,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct RunningAgent {
     stop: tokio_util::sync::CancellationToken,
     status: watch::Receiver<AgentStatus>,
+    handle: AgentHandle,
     task: JoinHandle<Result<(), AgentError>>,
 }
 
@@ -55,10 +60,14 @@ fn config(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> AgentCon
 }
 
 fn start(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> RunningAgent {
-    let agent = NodeAgent::open(config(folder, manager, engine)).expect("a state folder");
-    let (stop, status) = (tokio_util::sync::CancellationToken::new(), agent.handle().status());
+    start_as(config(folder, manager, engine))
+}
+
+fn start_as(config: AgentConfig) -> RunningAgent {
+    let agent = NodeAgent::open(config).expect("a state folder");
+    let (stop, handle) = (tokio_util::sync::CancellationToken::new(), agent.handle());
     let task = tokio::spawn(agent.run(stop.clone()));
-    RunningAgent { stop, status, task }
+    RunningAgent { stop, status: handle.status(), handle, task }
 }
 
 impl RunningAgent {

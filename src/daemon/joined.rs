@@ -155,7 +155,7 @@ pub(super) fn forget(state: &StateDir) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_agent::ContactedManager;
+    use skep_agent::ContactedAddress;
     use skep_proto::Timestamp;
 
     fn asked(manager: &str) -> JoinSettings {
@@ -202,7 +202,7 @@ mod tests {
         let status = watch::Sender::new(AgentStatus::default());
         let writing = tokio::spawn(moved.write_when_attached(status.subscribe()));
         let attach = |to: &str| {
-            let manager = ContactedManager {
+            let manager = ContactedAddress {
                 endpoint: ManagerEndpoint::Network(to.into()),
                 attached: true,
                 since_at: Timestamp(1),

@@ -7,7 +7,7 @@ use super::{
     advice::Advice,
     lifecycle::{self, LocalRequest},
 };
-use skep_agent::{AgentHandle, ContactedManager, ManagerEndpoint};
+use skep_agent::{AgentHandle, ContactedAddress, ManagerEndpoint};
 use skep_gateway::{admit::Refusal, peer::ConnectionPeer, reads};
 use skep_proto::v1::{self, LocalNode, LocalNodeState, ManagerContact, Person, local_server};
 use std::sync::Arc;
@@ -148,8 +148,8 @@ impl LocalService {
 }
 
 /// How the machine stands to one of the managers that it may follow.
-fn contact(manager: ContactedManager) -> ManagerContact {
-    let ContactedManager { endpoint, attached, since_at, problem } = manager;
+fn contact(manager: ContactedAddress) -> ManagerContact {
+    let ContactedAddress { endpoint, attached, since_at, problem } = manager;
     let address = match endpoint {
         ManagerEndpoint::Unix(socket) => format!("unix://{}", socket.display()),
         ManagerEndpoint::Network(address) => address,

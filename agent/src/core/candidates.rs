@@ -17,35 +17,35 @@ pub const MANAGER_ADDRESS_BYTES_MAX: usize = 256;
 
 /// A manager of which the cluster has told.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KnownManager {
+pub struct KnownAddress {
     /// Its own node.
     pub node: Id,
     /// `HOST:PORT`.
     pub address: String,
 }
 
-impl KnownManager {
+impl KnownAddress {
     /// None where this is no address that could be dialed.
-    pub fn new(node: Id, address: &str) -> Option<KnownManager> {
+    pub fn new(node: Id, address: &str) -> Option<KnownAddress> {
         let is_plain = |c: char| !c.is_whitespace() && !c.is_control();
         let (host, port) = address.rsplit_once(':')?;
         let fits = address.len() <= MANAGER_ADDRESS_BYTES_MAX && address.chars().all(is_plain);
         let names = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0);
-        (fits && names).then(|| KnownManager { node, address: address.to_owned() })
+        (fits && names).then(|| KnownAddress { node, address: address.to_owned() })
     }
 
     /// Those of a list that can be dialed, each once.
-    pub(crate) fn all_of(told: &[ManagerAddress]) -> Vec<KnownManager> {
+    pub(crate) fn all_of(told: &[ManagerAddress]) -> Vec<KnownAddress> {
         let read = told.iter().filter_map(|manager| {
-            KnownManager::new(Id::from_bytes(&manager.node_id), &manager.address)
+            KnownAddress::new(Id::from_bytes(&manager.node_id), &manager.address)
         });
         bounded(read)
     }
 }
 
 /// As many as are kept, each address once.
-fn bounded(managers: impl IntoIterator<Item = KnownManager>) -> Vec<KnownManager> {
-    let mut kept: Vec<KnownManager> = Vec::new();
+fn bounded(managers: impl IntoIterator<Item = KnownAddress>) -> Vec<KnownAddress> {
+    let mut kept: Vec<KnownAddress> = Vec::new();
     for manager in managers {
         let is_new = kept.iter().all(|known| known.address != manager.address);
         if is_new && kept.len() < KNOWN_MANAGERS_MAX {
@@ -89,7 +89,7 @@ pub(crate) enum RoundPart {
 #[derive(Debug)]
 pub(crate) struct Candidates {
     first: FirstEndpoint,
-    known: Vec<KnownManager>,
+    known: Vec<KnownAddress>,
     /// Dialed now, or next.
     current: ManagerCandidate,
     /// The one that worked last.
@@ -101,7 +101,7 @@ pub(crate) struct Candidates {
 impl Candidates {
     /// Only the first endpoint: what a node dials that has not joined, since nobody else takes it
     /// for a member.
-    pub(crate) fn first_alone(first: FirstEndpoint, known: Vec<KnownManager>) -> Candidates {
+    pub(crate) fn first_alone(first: FirstEndpoint, known: Vec<KnownAddress>) -> Candidates {
         let (known, round) = (bounded(known), VecDeque::new());
         Candidates { first, known, current: ManagerCandidate::First, good: None, round }
     }
@@ -126,7 +126,7 @@ impl Candidates {
     /// All of them, the first endpoint at the head. One address is one candidate; the agent of a
     /// manager does not dial that manager over the network.
     pub(crate) fn all(&self, own: Id) -> Vec<ManagerCandidate> {
-        let is_other = |manager: &&KnownManager| match &self.first {
+        let is_other = |manager: &&KnownAddress| match &self.first {
             FirstEndpoint::OwnSocket => own.is_none() || manager.node != own,
             FirstEndpoint::Socket => true,
             FirstEndpoint::Network(address) => manager.address != *address,
@@ -137,7 +137,7 @@ impl Candidates {
     }
 
     /// What the cluster has told last, or an earlier run of the agent was told.
-    pub(crate) fn known(&self) -> &[KnownManager] {
+    pub(crate) fn known(&self) -> &[KnownAddress] {
         &self.known
     }
 
@@ -146,7 +146,7 @@ impl Candidates {
     ///
     /// What is left of the round is left of it still, and those that are new come to it. So a
     /// manager that tells of others and breaks off the session is not dialed without a pause.
-    pub(crate) fn replace(&mut self, known: Vec<KnownManager>, own: Id, jitter: &mut Jitter) {
+    pub(crate) fn replace(&mut self, known: Vec<KnownAddress>, own: Id, jitter: &mut Jitter) {
         if known.is_empty() || known == self.known {
             return;
         }

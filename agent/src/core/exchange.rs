@@ -3,7 +3,7 @@
 use super::{
     AgentHalt,
     action::{Action, StepOutcome},
-    candidates::{KnownManager, ManagerCandidate},
+    candidates::{KnownAddress, ManagerCandidate},
     memory::Note,
 };
 use crate::runtime::Noticed;
@@ -104,7 +104,7 @@ pub enum AgentOutput {
     /// addresses for the next start, which need not wait for anything.
     Managers {
         /// All that are known now.
-        known: Vec<KnownManager>,
+        known: Vec<KnownAddress>,
         /// This node's part.
         membership: WantedMembership,
     },

@@ -14,7 +14,7 @@
 //! the new one's.
 
 use super::{
-    candidates::{Candidates, FirstEndpoint, KnownManager, ManagerCandidate, RoundPart},
+    candidates::{Candidates, FirstEndpoint, KnownAddress, ManagerCandidate, RoundPart},
     halt::AgentHalt,
     jitter::Jitter,
 };
@@ -140,7 +140,7 @@ impl ManagerLink {
 
     /// Before anything is dialed: where managers are found. A node that has not joined knows only
     /// the first endpoint.
-    pub(crate) fn follow(&mut self, first: FirstEndpoint, known: Vec<KnownManager>) {
+    pub(crate) fn follow(&mut self, first: FirstEndpoint, known: Vec<KnownAddress>) {
         self.candidates = Candidates::first_alone(first, known);
         if self.identity.joining.is_none() {
             self.candidates.begin(self.identity.node_id, &mut self.jitter);
@@ -158,8 +158,8 @@ impl ManagerLink {
     }
 
     /// The cluster says which managers there are; returns those that are known now.
-    pub(crate) fn on_managers(&mut self, told: &ClusterManagers) -> Vec<KnownManager> {
-        let known = KnownManager::all_of(&told.managers);
+    pub(crate) fn on_managers(&mut self, told: &ClusterManagers) -> Vec<KnownAddress> {
+        let known = KnownAddress::all_of(&told.managers);
         self.candidates.replace(known, self.identity.node_id, &mut self.jitter);
         self.candidates.known().to_vec()
     }

@@ -11,15 +11,12 @@ pub(super) use shorthand::id_of;
 use super::{
     AgentOutput, Core, Input, TasksOfLeaver,
     action::{Action, StepOutcome, TaskStep},
-    candidates::{FirstEndpoint, KnownManager},
+    candidates::{FirstEndpoint, KnownAddress},
     link::{JoinCredentials, NodeIdentity},
     memory::Memory,
 };
 use crate::runtime::{FoundState, FoundTask, Noticed, Prepared, Proof, RuntimeError, Started};
-use shorthand::{
-    assignment, dialed, ended, first_of, kept, kinds, letter_of, managers_of, service_of, told,
-    unreachable,
-};
+use shorthand::*;
 use skep_proto::{
     Id, Revision, Timestamp,
     v1::{self, from_agent, to_agent},
@@ -36,7 +33,7 @@ pub(super) struct AgentWorld {
     pub(super) memory: Memory,
     /// Where managers are found, as the shell keeps it.
     first: FirstEndpoint,
-    known: Vec<KnownManager>,
+    known: Vec<KnownAddress>,
     now: Timestamp,
     line: u64,
     report: u64,
@@ -56,7 +53,7 @@ impl AgentWorld {
         identity: NodeIdentity,
         memory: Memory,
         first: FirstEndpoint,
-        known: Vec<KnownManager>,
+        known: Vec<KnownAddress>,
     ) -> AgentWorld {
         let core = Core::new(identity, memory.clone(), 7).following(first.clone(), known.clone());
         AgentWorld {
@@ -210,7 +207,7 @@ impl AgentWorld {
         let (known, part) = rest.split_once("as ").unwrap_or((rest, "WORKER 0/0"));
         let (role, numbers) = part.split_once(' ').expect("a role and numbers");
         let (raft_id, lineage) = numbers.split_once('/').expect("number/lineage");
-        let address = |manager: KnownManager| v1::ManagerAddress {
+        let address = |manager: KnownAddress| v1::ManagerAddress {
             node_id: manager.node.to_bytes(),
             address: manager.address,
         };

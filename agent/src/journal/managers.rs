@@ -5,7 +5,7 @@
 //! cannot be read is left out with a warning, and never keeps an agent from starting.
 
 use super::{JournalError, replace};
-use crate::core::candidates::{KNOWN_MANAGERS_MAX, KnownManager, MANAGER_ADDRESS_BYTES_MAX};
+use crate::core::candidates::{KNOWN_MANAGERS_MAX, KnownAddress, MANAGER_ADDRESS_BYTES_MAX};
 use skep_proto::Id;
 use std::{
     fs, io,
@@ -29,7 +29,7 @@ impl ManagersFile {
     }
 
     /// Those that it names, as far as it can be read.
-    pub(crate) fn read(&self) -> Vec<KnownManager> {
+    pub(crate) fn read(&self) -> Vec<KnownAddress> {
         let text = match self.text() {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
@@ -42,7 +42,7 @@ impl ManagersFile {
                 return Vec::new();
             }
         };
-        let read: Vec<Option<KnownManager>> = text.lines().map(manager_of).collect();
+        let read: Vec<Option<KnownAddress>> = text.lines().map(manager_of).collect();
         let unread = read.iter().filter(|manager| manager.is_none()).count();
         if unread > 0 {
             tracing::warn!(
@@ -54,8 +54,8 @@ impl ManagersFile {
     }
 
     /// Writes it whole; returns when it is on the disk.
-    pub(crate) fn write(&self, managers: &[KnownManager]) -> Result<(), JournalError> {
-        let line = |manager: &KnownManager| format!("{} {}\n", manager.node, manager.address);
+    pub(crate) fn write(&self, managers: &[KnownAddress]) -> Result<(), JournalError> {
+        let line = |manager: &KnownAddress| format!("{} {}\n", manager.node, manager.address);
         let text: String = managers.iter().map(line).collect();
         replace(&self.path, text.as_bytes()).map(drop)
     }
@@ -71,17 +71,17 @@ impl ManagersFile {
     }
 }
 
-fn manager_of(line: &str) -> Option<KnownManager> {
+fn manager_of(line: &str) -> Option<KnownAddress> {
     let (node, address) = line.split_once(' ')?;
-    KnownManager::new(Id::parse(node)?, address)
+    KnownAddress::new(Id::parse(node)?, address)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn manager(node: u128, address: &str) -> KnownManager {
-        KnownManager { node: Id(node), address: address.into() }
+    fn manager(node: u128, address: &str) -> KnownAddress {
+        KnownAddress { node: Id(node), address: address.into() }
     }
 
     #[test]

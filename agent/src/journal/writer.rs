@@ -8,7 +8,7 @@
 
 use super::{IdentityFile, Journal, JournalState, JournalWrite, ManagersFile, Stored};
 use crate::core::{
-    candidates::KnownManager,
+    candidates::KnownAddress,
     memory::{Memory, Note},
 };
 use nix::fcntl::Flock;
@@ -39,7 +39,7 @@ pub(super) struct Backlog {
     /// More notes came than may wait: only the memory has them all.
     overflowed: bool,
     identity: Option<Stored>,
-    managers: Option<Vec<KnownManager>>,
+    managers: Option<Vec<KnownAddress>>,
     is_closing: bool,
     is_closed: bool,
 }
@@ -101,7 +101,7 @@ pub(crate) struct AgentFiles {
 /// What is written at once.
 struct PendingWrite {
     identity: Option<Stored>,
-    managers: Option<Vec<KnownManager>>,
+    managers: Option<Vec<KnownAddress>>,
     journal: Option<JournalWrite>,
 }
 
@@ -175,7 +175,7 @@ impl JournalWriter {
 
     /// Writes where managers are found, for the next start. It is tried until it succeeds, or until
     /// there is a newer list.
-    pub(crate) fn keep_managers(&self, known: Vec<KnownManager>) {
+    pub(crate) fn keep_managers(&self, known: Vec<KnownAddress>) {
         self.shared.lock().managers = Some(known);
         self.shared.changed.notify_all();
     }
@@ -257,7 +257,7 @@ impl Writing {
         Some(PendingWrite { identity, managers, journal })
     }
 
-    fn write_managers(&mut self, known: Vec<KnownManager>) {
+    fn write_managers(&mut self, known: Vec<KnownAddress>) {
         let written = self.files.managers.write(&known);
         self.managers_problem = written.err().map(|error| error.to_string()).unwrap_or_default();
         let mut backlog = self.shared.lock();

@@ -17,10 +17,7 @@ use skep_proto::{
 use skep_trust::{KeyError, RenewalDelay, ValidAt, Validity};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, time};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Between looks at the clock, and longest pause between tries once the certificate has ended: a
@@ -81,7 +78,7 @@ pub(super) fn start(
                 Err(error) => after_failure(&mut delay, validity, &error),
             };
             tokio::select! {
-                () = sleep(pause) => {}
+                () = time::sleep(pause) => {}
                 () = until_role(&mut status, |wanted| wanted != asked_for) => {}
             }
         }
@@ -130,7 +127,7 @@ async fn wait_until(due: Timestamp, validity: Validity) {
         if left.is_zero() || validity.at(now) == ValidAt::NotYet {
             return;
         }
-        sleep(left.min(RENEWAL_LOOK_PERIOD)).await;
+        time::sleep(left.min(RENEWAL_LOOK_PERIOD)).await;
     }
 }
 
@@ -166,7 +163,7 @@ async fn renew(
         tracing::info!(until = %Timestamp(certified.not_after_at), "this node's certificate is renewed");
         Ok(())
     };
-    timeout(RENEWAL_LIMIT, asking).await?
+    time::timeout(RENEWAL_LIMIT, asking).await?
 }
 
 /// Without randomness the moment is the earliest one.

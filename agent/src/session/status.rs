@@ -22,7 +22,7 @@ pub struct AgentStatus {
     /// Why there is no session, for people; empty while there is one.
     pub manager_problem: String,
     /// The managers that it may dial, the endpoint that it was started with at the head.
-    pub managers: Vec<ContactedManager>,
+    pub managers: Vec<ContactedAddress>,
     /// What the cluster has said last that this node is to be; none before it has said so in this
     /// run. It stays when a session ends.
     pub membership: Option<WantedMembership>,
@@ -30,7 +30,7 @@ pub struct AgentStatus {
 
 /// How an agent stands to a manager.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ContactedManager {
+pub struct ContactedAddress {
     /// Where it is.
     pub endpoint: ManagerEndpoint,
     /// The session that is open is with it.
@@ -59,7 +59,7 @@ impl AgentStatus {
         let mut before = std::mem::take(&mut self.managers);
         let contact = |endpoint: ManagerEndpoint| {
             let known = before.iter().position(|known| known.endpoint == endpoint);
-            known.map(|index| before.swap_remove(index)).unwrap_or_else(|| ContactedManager {
+            known.map(|index| before.swap_remove(index)).unwrap_or_else(|| ContactedAddress {
                 endpoint,
                 attached: false,
                 since_at: now,

@@ -1,5 +1,5 @@
-//! The stub's doors: people's way in the clear, and agents' way over TLS, on one socket; and its
-//! own certificate authority.
+//! The stub's doors: people's way in the clear, and agents' way over TLS, on one socket; agents'
+//! way over the network; and its own certificate authority.
 
 use nix::sys::socket::{MsgFlags, recv};
 use skep_proto::{Id, Timestamp, v1};
@@ -7,7 +7,7 @@ use skep_trust::{CertificateAuthority, CertificateRequest, NodeKey, NodeName, Va
 use std::{io, os::fd::AsRawFd, path::Path, pin::Pin, sync::Arc, task, time::SystemTime};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
-    net::{UnixListener, UnixStream},
+    net::{TcpListener, UnixListener, UnixStream},
     sync::mpsc,
 };
 use tokio_rustls::TlsAcceptor;
@@ -36,9 +36,14 @@ pub(super) fn authority(folder: &Path) -> Arc<CertificateAuthority> {
     }))
 }
 
-pub(super) fn certify(authority: &CertificateAuthority, join: &v1::Join) -> v1::Certified {
-    let request = CertificateRequest::parse(&join.request).expect("a request");
-    let name = NodeName { node: NODE, role: v1::NodeRole::Worker, cluster: CLUSTER };
+/// What a node gets for its request.
+pub(super) fn certify(
+    authority: &CertificateAuthority,
+    request: &[u8],
+    role: v1::NodeRole,
+) -> v1::Certified {
+    let request = CertificateRequest::parse(request).expect("a request");
+    let name = NodeName { node: NODE, role, cluster: CLUSTER };
     let validity = Validity::from(now(), LIFE_NS);
     let certificate = authority.issue(&request, &name, validity, [1; 16]).expect("it is issued");
     v1::Certified {
@@ -50,24 +55,54 @@ pub(super) fn certify(authority: &CertificateAuthority, join: &v1::Join) -> v1::
     }
 }
 
-/// The connections of a socket, after their handshakes.
-pub(super) fn connections(
-    listener: UnixListener,
-    authority: &CertificateAuthority,
-) -> mpsc::Receiver<io::Result<StubConnection>> {
+/// What a manager shows.
+fn acceptor(authority: &CertificateAuthority) -> TlsAcceptor {
     let key = NodeKey::generate().expect("a key");
     let request = CertificateRequest::parse(&key.request().expect("signed")).expect("whole");
     let name = NodeName { node: Id(1), role: v1::NodeRole::Manager, cluster: CLUSTER };
     let validity = Validity::from(now(), LIFE_NS);
     let certificate = authority.issue(&request, &name, validity, [2; 16]).expect("it is issued");
-    let config = skep_trust::server_config(&key, certificate, authority.root()).expect("they fit");
+    skep_trust::server_config(&key, certificate, authority.root()).expect("they fit").into()
+}
+
+/// The connections of a port, after their handshakes: agents alone.
+pub(super) fn network_connections(
+    listener: TcpListener,
+    authority: &CertificateAuthority,
+) -> mpsc::Receiver<io::Result<StubConnection>> {
+    let acceptor = acceptor(authority);
+    let (send, receive) = mpsc::channel(16);
+    tokio::spawn(async move {
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => accepted.expect("a connection").0,
+                () = send.closed() => return,
+            };
+            let (send, acceptor) = (send.clone(), acceptor.clone());
+            tokio::spawn(async move {
+                if let Ok(tls) = acceptor.accept(stream).await {
+                    // The test may have ended.
+                    let _ = send.send(Ok(StubConnection(Box::new(tls)))).await;
+                }
+            });
+        }
+    });
+    receive
+}
+
+/// The connections of a socket, after their handshakes.
+pub(super) fn connections(
+    listener: UnixListener,
+    authority: &CertificateAuthority,
+) -> mpsc::Receiver<io::Result<StubConnection>> {
+    let acceptor = acceptor(authority);
     let (send, receive) = mpsc::channel(16);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             if send.is_closed() {
                 return;
             }
-            let (send, acceptor) = (send.clone(), TlsAcceptor::from(config.clone()));
+            let (send, acceptor) = (send.clone(), acceptor.clone());
             tokio::spawn(async move {
                 let Some(first) = first_byte(&stream).await else { return };
                 let stream: Box<dyn StubWire> = match first {

@@ -13,20 +13,39 @@ use skep_proto::{
     },
 };
 use skep_trust::CertificateAuthority;
-use std::{path, sync::Arc, time::Duration};
-use tokio::{net::UnixListener, sync::mpsc, task::JoinHandle, time::timeout};
+use std::{io, path, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait, transport::Server};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct ManagerStub {
+    /// Of one that listens there.
     pub(crate) socket: path::PathBuf,
+    /// Of one that listens on the network; else empty.
+    pub(crate) address: String,
+    /// What it makes of requests for a new certificate.
+    pub(crate) renewals: watch::Sender<StubRenewals>,
     lines: mpsc::Receiver<TestSession>,
     chunks: mpsc::Receiver<LogChunk>,
     /// Came while the test waited for another's.
     early: Vec<LogChunk>,
     serving: JoinHandle<()>,
+}
+
+/// What a stub makes of requests for a new certificate.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StubRenewals {
+    /// It gives one of this role; none refuses.
+    pub(crate) gives: Option<v1::NodeRole>,
+    /// How often it was asked.
+    pub(crate) asked: usize,
 }
 
 /// One agent's stream.
@@ -35,7 +54,12 @@ pub(crate) struct TestSession {
     to: mpsc::Sender<Result<ToAgent, Status>>,
 }
 
-struct TestDispatcher(mpsc::Sender<TestSession>, mpsc::Sender<LogChunk>, Arc<CertificateAuthority>);
+struct TestDispatcher {
+    arrivals: mpsc::Sender<TestSession>,
+    publish: mpsc::Sender<LogChunk>,
+    renewals: watch::Sender<StubRenewals>,
+    authority: Arc<CertificateAuthority>,
+}
 
 #[async_trait]
 impl dispatcher_server::Dispatcher for TestDispatcher {
@@ -47,18 +71,26 @@ impl dispatcher_server::Dispatcher for TestDispatcher {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let (to, stream) = mpsc::channel(16);
         let line = TestSession { from: request.into_inner(), to };
-        self.0.send(line).await.map_err(|_| Status::unavailable("the test has ended"))?;
+        self.arrivals.send(line).await.map_err(|_| Status::unavailable("the test has ended"))?;
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
     async fn join(&self, request: Request<v1::Join>) -> Result<Response<ToAgent>, Status> {
-        let certified = door::certify(&self.2, request.get_ref());
+        let request = &request.get_ref().request;
+        let certified = door::certify(&self.authority, request, v1::NodeRole::Worker);
         let message = Some(to_agent::Message::Certified(certified));
         Ok(Response::new(ToAgent { message }))
     }
 
-    async fn renew(&self, _: Request<v1::RenewRequest>) -> Result<Response<v1::Certified>, Status> {
-        Err(Status::unavailable("no test lasts so long"))
+    async fn renew(
+        &self,
+        request: Request<v1::RenewRequest>,
+    ) -> Result<Response<v1::Certified>, Status> {
+        self.renewals.send_modify(|renewals| renewals.asked += 1);
+        let gives = self.renewals.borrow().gives;
+        let role = gives.ok_or_else(|| Status::unavailable("this stub renews nothing"))?;
+        let request = &request.get_ref().request;
+        Ok(Response::new(door::certify(&self.authority, request, role)))
     }
 
     async fn publish_logs(
@@ -67,7 +99,10 @@ impl dispatcher_server::Dispatcher for TestDispatcher {
     ) -> Result<Response<LogsTaken>, Status> {
         let mut chunks = request.into_inner();
         while let Some(chunk) = chunks.message().await? {
-            self.1.send(chunk).await.map_err(|_| Status::unavailable("the test has ended"))?;
+            self.publish
+                .send(chunk)
+                .await
+                .map_err(|_| Status::unavailable("the test has ended"))?;
         }
         Ok(Response::new(LogsTaken {}))
     }
@@ -78,17 +113,43 @@ impl ManagerStub {
         let socket = folder.join("skep.sock");
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).expect("a socket");
-        let (arrivals, lines) = mpsc::channel(16);
-        let (publish, chunks) = mpsc::channel(16);
         let authority = door::authority(folder);
         let connections = door::connections(listener, &authority);
+        ManagerStub { socket, ..ManagerStub::serve(connections, authority) }
+    }
+
+    /// Another manager of the same cluster, which listens on the network.
+    pub(crate) async fn on_network(folder: &path::Path) -> ManagerStub {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let authority = door::authority(folder);
+        let connections = door::network_connections(listener, &authority);
+        ManagerStub { address, ..ManagerStub::serve(connections, authority) }
+    }
+
+    fn serve(
+        connections: mpsc::Receiver<io::Result<door::StubConnection>>,
+        authority: Arc<CertificateAuthority>,
+    ) -> ManagerStub {
+        let (arrivals, lines) = mpsc::channel(16);
+        let (publish, chunks) = mpsc::channel(16);
+        let renewals = watch::Sender::default();
+        let dispatcher =
+            TestDispatcher { arrivals, publish, renewals: renewals.clone(), authority };
         let serving = tokio::spawn(async move {
-            let served = Server::builder().add_service(dispatcher_server::DispatcherServer::new(
-                TestDispatcher(arrivals, publish, authority),
-            ));
+            let service = dispatcher_server::DispatcherServer::new(dispatcher);
+            let served = Server::builder().add_service(service);
             served.serve_with_incoming(ReceiverStream::new(connections)).await.expect("served");
         });
-        ManagerStub { socket, lines, chunks, early: Vec::new(), serving }
+        ManagerStub {
+            socket: path::PathBuf::new(),
+            address: String::new(),
+            renewals,
+            lines,
+            chunks,
+            early: Vec::new(),
+            serving,
+        }
     }
 
     pub(crate) async fn stop(self) {
@@ -203,6 +264,22 @@ impl TestSession {
             ..v1::Welcome::default()
         };
         self.send(to_agent::Message::Welcome(welcome)).await;
+    }
+
+    /// Tells of these managers, and of the role that the node is to have.
+    pub(crate) async fn managers(&self, addresses: &[&str], role: v1::NodeRole) {
+        let address = |(index, address): (usize, &&str)| v1::ManagerAddress {
+            node_id: Id(900 + index as u128).to_bytes(),
+            address: (*address).to_owned(),
+        };
+        self.send(to_agent::Message::Managers(v1::ClusterManagers {
+            managers: addresses.iter().enumerate().map(address).collect(),
+            role: role.into(),
+            raft_id: 3,
+            lineage: 9,
+            ..Default::default()
+        }))
+        .await;
     }
 
     pub(crate) async fn assign(&self, assignments: Assignments) {

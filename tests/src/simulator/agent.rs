@@ -3,7 +3,7 @@
 use super::{dice::Dice, engine::SimulatedEngine};
 use skep_agent::core::{
     AgentOutput, Core, Input,
-    candidates::{FirstEndpoint, KnownManager},
+    candidates::{FirstEndpoint, KnownAddress},
     link::{JoinCredentials, NodeIdentity},
     memory::{Memory, Note},
 };
@@ -45,7 +45,7 @@ pub struct SimulatedAgent {
     key: [u8; 32],
     journal: Vec<Vec<Note>>,
     /// The managers of which the cluster has told.
-    known: Vec<KnownManager>,
+    known: Vec<KnownAddress>,
     /// What the core knew when it crashed with a whole journal: each task with its state and what
     /// was desired of it.
     knew: Vec<(Id, TaskState, TaskState)>,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const OWN: Id = Id(1);
 
-fn known(addresses: &[&str]) -> Vec<KnownManager> {
-    let manager = |address: &&str| KnownManager::new(Id(9), address).expect("an address");
+fn known(addresses: &[&str]) -> Vec<KnownAddress> {
+    let manager = |address: &&str| KnownAddress::new(Id(9), address).expect("an address");
     addresses.iter().map(manager).collect()
 }
 
@@ -94,14 +94,14 @@ fn the_own_socket_is_the_head_of_every_round_and_the_last_good_one_follows() {
 
 #[test]
 fn a_manager_does_not_dial_itself_over_the_network() {
-    let own = KnownManager { node: OWN, address: "me:1".into() };
+    let own = KnownAddress { node: OWN, address: "me:1".into() };
     let all = |first: FirstEndpoint, node: Id| {
         Candidates::first_alone(first, vec![own.clone()]).all(node).len()
     };
     assert_eq!(all(FirstEndpoint::OwnSocket, OWN), 1);
     assert_eq!(all(FirstEndpoint::OwnSocket, Id(2)), 2, "it is another one's");
     assert_eq!(all(FirstEndpoint::Socket, OWN), 2, "that socket may be another manager's");
-    let unnamed = KnownManager { node: Id::NONE, address: "b:1".into() };
+    let unnamed = KnownAddress { node: Id::NONE, address: "b:1".into() };
     let candidates = Candidates::first_alone(FirstEndpoint::OwnSocket, vec![unnamed]);
     assert_eq!(candidates.all(Id::NONE).len(), 2, "two that have no name are not the same");
 }
@@ -142,12 +142,12 @@ fn what_is_no_address_is_ignored() {
     let long = format!("{}:1", "h".repeat(MANAGER_ADDRESS_BYTES_MAX - 2));
     let longer = format!("h{long}");
     for good in ["m:1", "10.0.0.1:2377", "[::1]:65535", &long] {
-        assert!(KnownManager::new(Id(1), good).is_some(), "{good}");
+        assert!(KnownAddress::new(Id(1), good).is_some(), "{good}");
     }
     for bad in
         ["", "m", ":1", "m:", "m:0", "m:65536", "m:x", "m :1", " m:1", "m\n:1", "m\0:1", &longer]
     {
-        assert!(KnownManager::new(Id(1), bad).is_none(), "{bad:?}");
+        assert!(KnownAddress::new(Id(1), bad).is_none(), "{bad:?}");
     }
 }
 
@@ -156,10 +156,10 @@ fn a_list_is_kept_up_to_its_bound_and_each_address_once() {
     let address = |address: &str| ManagerAddress { address: address.into(), ..Default::default() };
     let told = [address("a:1"), address("nothing"), address("a:1"), address("b:1")];
     let kept: Vec<String> =
-        KnownManager::all_of(&told).into_iter().map(|manager| manager.address).collect();
+        KnownAddress::all_of(&told).into_iter().map(|manager| manager.address).collect();
     assert_eq!(kept, ["a:1", "b:1"]);
     let many: Vec<_> = (1..=100).map(|port| address(&format!("m:{port}"))).collect();
-    let kept = KnownManager::all_of(&many);
+    let kept = KnownAddress::all_of(&many);
     assert_eq!(kept.len(), KNOWN_MANAGERS_MAX);
     assert_eq!(kept[KNOWN_MANAGERS_MAX - 1].address, format!("m:{KNOWN_MANAGERS_MAX}"));
 }

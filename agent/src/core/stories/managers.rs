@@ -73,6 +73,7 @@ fn the_one_that_worked_last_begins_each_round() {
          connected -> hello 0.0
          welcome -> joined, list
          later 5000 -> beat
+         later 5000 -> beat
          break -> -
          later 100 -> dial b:1
          break -> -

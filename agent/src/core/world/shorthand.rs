@@ -4,7 +4,7 @@ use super::NODE;
 use crate::{
     core::{
         WantedMembership,
-        candidates::{FirstEndpoint, KnownManager, ManagerCandidate},
+        candidates::{FirstEndpoint, KnownAddress, ManagerCandidate},
     },
     runtime::{RuntimeError, TaskEnd},
 };
@@ -100,10 +100,10 @@ pub(super) fn first_of(text: &str) -> FirstEndpoint {
 }
 
 /// `b:1 =c:1`: with an equals sign, the address of the manager on this very node.
-pub(super) fn managers_of(text: &str) -> Vec<KnownManager> {
+pub(super) fn managers_of(text: &str) -> Vec<KnownAddress> {
     let manager = |word: &str| match word.strip_prefix('=') {
-        Some(address) => KnownManager { node: NODE, address: address.to_owned() },
-        None => KnownManager { node: Id(5000), address: word.to_owned() },
+        Some(address) => KnownAddress { node: NODE, address: address.to_owned() },
+        None => KnownAddress { node: Id(5000), address: word.to_owned() },
     };
     text.split_whitespace().map(manager).collect()
 }
@@ -117,7 +117,7 @@ pub(super) fn dialed(candidate: &ManagerCandidate) -> String {
 }
 
 /// `b:1 c:1`, and `as MANAGER 3/9` where the node is to be more than a worker.
-pub(super) fn kept(known: &[KnownManager], membership: WantedMembership) -> String {
+pub(super) fn kept(known: &[KnownAddress], membership: WantedMembership) -> String {
     let known: Vec<&str> = known.iter().map(|manager| manager.address.as_str()).collect();
     let WantedMembership { role, raft_id, lineage, .. } = membership;
     let part = match (role, raft_id) {

@@ -4,6 +4,7 @@ mod disk;
 mod forwarding;
 mod idle;
 mod log_failures;
+mod several;
 mod standstill;
 mod waiting;
 
