@@ -27,6 +27,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
 };
+use tokio::runtime::Handle;
 use tonic::{Code, Status, transport::Channel};
 
 /// Largest message between managers: some hundred entries of raft.
@@ -40,15 +41,21 @@ type PeerConnections = BTreeMap<(Id, PeerLane), Arc<PeerConnection>>;
 pub struct ManagerPeers {
     /// The folder with the key and the certificate of this manager's own node.
     certificates: PathBuf,
+    runtime: Handle,
     /// Of which the view says where the others are. It is set once, when there is one.
     state: Arc<OnceLock<Weak<DriveState>>>,
     connections: Arc<Mutex<PeerConnections>>,
 }
 
 impl ManagerPeers {
-    /// Shows what lies in this folder.
+    /// Shows what lies in this folder. Its connections live in the runtime that calls.
     pub fn new(certificates: PathBuf) -> ManagerPeers {
-        ManagerPeers { certificates, state: Arc::default(), connections: Arc::default() }
+        ManagerPeers {
+            certificates,
+            runtime: Handle::current(),
+            state: Arc::default(),
+            connections: Arc::default(),
+        }
     }
 
     /// From now on the view of this manager says where the others are.
@@ -73,7 +80,8 @@ impl ManagerPeers {
 
     fn connection(&self, node: Id, lane: PeerLane) -> Arc<PeerConnection> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(PeerConnection::new(node, self.certificates.clone()));
+        let (certificates, runtime) = (self.certificates.clone(), self.runtime.clone());
+        let made = || Arc::new(PeerConnection::new(node, certificates, runtime));
         connections.entry((node, lane)).or_insert_with(made).clone()
     }
 

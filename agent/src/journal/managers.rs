@@ -5,7 +5,7 @@
 //! cannot be read is left out with a warning, and never keeps an agent from starting.
 
 use super::{JournalError, replace};
-use crate::core::candidates::{KNOWN_MANAGERS_MAX, KnownAddress, MANAGER_ADDRESS_BYTES_MAX};
+use crate::core::candidates::KnownAddress;
 use skep_proto::Id;
 use std::{
     fs, io,
@@ -13,8 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Longest file that is read; a longer one is not of an agent and is ignored.
-const MANAGERS_FILE_BYTES_MAX: u64 = (KNOWN_MANAGERS_MAX * (MANAGER_ADDRESS_BYTES_MAX + 64)) as u64;
+/// Longest list of managers that is read, bytes: no agent writes so many. A longer one is ignored.
+const MANAGERS_FILE_BYTES_MAX: u64 = 32 << 10;
 
 /// The file `managers` of the agent's folder.
 #[derive(Clone, Debug)]
@@ -79,6 +79,7 @@ fn manager_of(line: &str) -> Option<KnownAddress> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::candidates::{KNOWN_MANAGERS_MAX, MANAGER_ADDRESS_BYTES_MAX};
 
     fn manager(node: u128, address: &str) -> KnownAddress {
         KnownAddress { node: Id(node), address: address.into() }

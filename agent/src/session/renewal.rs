@@ -3,12 +3,7 @@
 //! It is asked for over a connection of its own: the one of the session may not come to be while
 //! the certificate has ended. Managers are asked one after the other until one renews it.
 
-use super::{
-    config::ManagerEndpoint,
-    credentials::NodeCredentials,
-    dial::{self, DialError},
-    status::AgentStatus,
-};
+use super::{config::ManagerEndpoint, credentials::NodeCredentials, dial, status::AgentStatus};
 use crate::wall;
 use skep_proto::{
     Timestamp,
@@ -32,7 +27,7 @@ const RENEWAL_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Error)]
 enum RenewalError {
     #[error(transparent)]
-    Dial(#[from] DialError),
+    Dial(#[from] dial::DialError),
     #[error("{}", .0.message())]
     Refused(#[from] tonic::Status),
     #[error(transparent)]

@@ -6,11 +6,7 @@
 use super::door;
 use skep_proto::{
     Id,
-    v1::{
-        self, Assignment, Assignments, ContainerSpec, FromAgent, Hello, LogChunk, LogOrder,
-        LogsTaken, Report, TaskAssignment, TaskSpec, TaskState, ToAgent, Turned, TurnedCode,
-        dispatcher_server, from_agent::Message, task_spec, to_agent,
-    },
+    v1::{self, from_agent::Message, *},
 };
 use skep_trust::CertificateAuthority;
 use std::{io, path, sync::Arc, time::Duration};

@@ -10,10 +10,10 @@ use skep_trust::{
 };
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use thiserror::Error;
-use tokio::{net::TcpStream, sync::Mutex, time::timeout};
+use tokio::{net::TcpStream, runtime::Handle, sync::Mutex, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::{
-    Status,
+    Code, Status,
     transport::{Channel, Endpoint},
 };
 
@@ -54,7 +54,9 @@ pub enum PeerError {
 pub(super) struct PeerConnection {
     node: Id,
     certificates: PathBuf,
-    open: Mutex<Option<OpenChannel>>,
+    /// Runs what serves the connection.
+    runtime: Handle,
+    open: Arc<Mutex<Option<OpenChannel>>>,
 }
 
 struct OpenChannel {
@@ -63,8 +65,8 @@ struct OpenChannel {
 }
 
 impl PeerConnection {
-    pub(super) fn new(node: Id, certificates: PathBuf) -> PeerConnection {
-        PeerConnection { node, certificates, open: Mutex::new(None) }
+    pub(super) fn new(node: Id, certificates: PathBuf, runtime: Handle) -> PeerConnection {
+        PeerConnection { node, certificates, runtime, open: Arc::default() }
     }
 
     /// The open connection, or a new one.
@@ -72,19 +74,31 @@ impl PeerConnection {
         if address.is_empty() {
             return Err(PeerError::NoAddress(self.node));
         }
-        let mut open = self.open.lock().await;
+        let mut open = self.open.clone().lock_owned().await;
         if let Some(known) = open.as_ref().filter(|known| known.address == address) {
             return Ok(known.channel.clone());
         }
-        let expected = ExpectedPeer::Node(self.node);
-        let channel = connect(address, expected, self.certificates.clone()).await?;
-        *open = Some(OpenChannel { address: address.to_owned(), channel: channel.clone() });
-        Ok(channel)
+        let (target, expected) = (address.to_owned(), ExpectedPeer::Node(self.node));
+        let certificates = self.certificates.clone();
+        let making = async move {
+            let channel = connect(&target, expected, certificates).await?;
+            *open = Some(OpenChannel { address: target, channel: channel.clone() });
+            Ok(channel)
+        };
+        // It goes on without the caller: raft gives up sooner than a handshake over a long way
+        // ends. What serves the connection lives where it was made, and raft's own runtime ends
+        // with raft.
+        self.runtime.spawn(making).await.map_err(|_| PeerError::Connect {
+            address: address.to_owned(),
+            cause: "the daemon ends".to_owned(),
+        })?
     }
 
     /// A call has failed: where that is the connection's fault, the next call makes another one.
     pub(super) fn note(&self, status: &Status) {
-        if std::error::Error::source(status).is_some()
+        // A connection whose end is known already says so without a source.
+        let is_lost = matches!(status.code(), Code::Unknown | Code::Unavailable);
+        if (is_lost || std::error::Error::source(status).is_some())
             && let Ok(mut open) = self.open.try_lock()
         {
             *open = None;
@@ -118,7 +132,13 @@ pub(super) async fn connect(
     let target = address.to_owned();
     let connector = tower::service_fn(move |_| {
         let (target, config) = (target.clone(), config.clone());
-        async move { Ok::<_, io::Error>(TokioIo::new(wire(&target, expected, config).await?)) }
+        async move {
+            // A channel connects again by itself. Without a limit it would wait for what the
+            // kernel sends ever more rarely, long after the other end is back.
+            let wire = timeout(PEER_CONNECT_LIMIT, wire(&target, expected, config));
+            let late = |_| io::Error::other("it does not answer");
+            Ok::<_, io::Error>(TokioIo::new(wire.await.map_err(late)??))
+        }
     });
     // The address is not looked at: the connector knows where to go.
     let endpoint = Endpoint::from_static("http://manager")

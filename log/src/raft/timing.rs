@@ -28,6 +28,9 @@ pub(super) fn config(entries_behind_snapshot: u64) -> Config {
         // known to be committed.
         enable_leader_restore: Some(false),
         snapshot_policy: SnapshotPolicy::Never,
+        // A manager whose disk was set back has lost what it said it had. That must not end the
+        // leader: it is sent the entries again.
+        allow_log_reversion: Some(true),
         max_in_snapshot_log_to_keep: entries_behind_snapshot,
         ..Config::default()
     }
