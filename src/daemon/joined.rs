@@ -13,6 +13,8 @@ use tokio::sync::watch;
 
 /// Holds `HOST:PORT` of a manager.
 const JOINED_FILE: &str = "joined";
+/// Holds the addresses that somebody gave for the time when the machine is a manager.
+pub(super) const PORT_FILE: &str = "manager-port";
 /// What the folder of a node holds once it has joined.
 const NODES_FILE: &str = "agent/certificates/swarm-node.crt";
 /// What an agent keeps.
@@ -148,6 +150,8 @@ pub(super) fn forget(state: &StateDir) -> Result<()> {
         Ok(()) | Err(_) => Ok(()),
     };
     let (joined, agent) = (state.path().join(JOINED_FILE), state.path().join(AGENTS_FOLDER));
+    let port = state.path().join(PORT_FILE);
+    remove(&port, fs::remove_file(&port))?;
     remove(&joined, fs::remove_file(&joined))?;
     remove(&agent, fs::remove_dir_all(&agent))
 }

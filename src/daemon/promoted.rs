@@ -20,8 +20,6 @@ use std::{
 
 /// Number, lineage, cluster, addresses.
 const PROMOTED_FILE: &str = "manager-joined";
-/// The addresses that somebody gave for the time when the machine is a manager.
-const PORT_FILE: &str = "manager-port";
 /// What a manager's folder holds from its first start on.
 const ID_FILE: &str = "manager-id";
 /// What a manager has beside its agent.
@@ -39,7 +37,7 @@ pub(super) struct PortWish {
 impl PortWish {
     /// What an earlier request wrote down.
     pub(super) fn read(state: &StateDir) -> PortWish {
-        let text = fs::read_to_string(state.path().join(PORT_FILE)).unwrap_or_default();
+        let text = fs::read_to_string(state.path().join(joined::PORT_FILE)).unwrap_or_default();
         let mut lines = text.lines().map(str::to_owned);
         PortWish {
             listen: lines.next().unwrap_or_default(),
@@ -49,7 +47,7 @@ impl PortWish {
 
     /// Writes it down, for the time when the machine is a manager.
     pub(super) fn write(&self, state: &StateDir) -> Result<()> {
-        let path = state.path().join(PORT_FILE);
+        let path = state.path().join(joined::PORT_FILE);
         let text = format!("{}\n{}\n", self.listen, self.advertise);
         durable::replace(&path, &text).with_context(|| path.display().to_string())
     }

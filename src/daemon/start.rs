@@ -55,6 +55,8 @@ pub(super) fn port(state: &StateDir, settings: &DaemonSettings) -> Result<PortWi
             asked
                 .check()
                 .map_err(|error| Advice::wrong_input(error.to_string(), "write IP:PORT"))?;
+            // Later starts do not say it, and the machine may be promoted then.
+            asked.write(state)?;
             Ok(asked)
         }
         None => Ok(PortWish::read(state)),
