@@ -35,8 +35,13 @@ pub fn examine(reads: &Reads, trial: &DiskTrial) -> Result<Vec<Finding>, PastErr
     findings.extend(cluster::hampered(&view));
     findings.extend(cluster::not_running(&view));
     findings.extend(match reads.drive() {
+        Some(drive) if drive.is_leaderless() => cluster::leaderless(&view),
         Some(_) => [cluster::nodes(&view), cluster::managers(&view)].concat(),
-        None => Vec::from([cluster::nodes_then(&view)]),
+        None => Vec::from([cluster::nodes_then(
+            &view,
+            "when the history ended",
+            "a stopped manager does not know how they are now",
+        )]),
     });
     findings.extend(cluster::conditions(&view));
     findings.extend(cluster::host_names(&view));
@@ -68,6 +73,14 @@ fn log(reads: &Reads, trial: &DiskTrial) -> Vec<Finding> {
     let mut findings = Vec::new();
     let status = drive.log().status().borrow().clone();
     match status.health {
+        Health::Ok if drive.is_leaderless() => {
+            let revision = status.applied.revision;
+            findings.push(warning(
+                "log",
+                format!("waits for a leader; it stands at revision {revision}"),
+                "see what is said of the managers",
+            ));
+        }
         Health::Ok => {
             let (entry_ns, read_ns) = (drive.unconfirmed_ns(), drive.unconfirmed_read_ns());
             findings.push(confirmation(entry_ns, read_ns, status.applied.revision));

@@ -17,10 +17,10 @@ mod unconfirmed;
 
 use batch::AnswerBatch;
 pub use core::{
-    CommittedAnswers, DriveCore, DriveOutput, ForwardOutcome, ManagerIdentity, Published,
+    CommittedAnswers, DriveCore, DriveOutput, ForwardOutcome, ManagerIdentity, NO_LEADER, Published,
 };
 pub use fold::CommittedView;
-pub use link::{LeaderLink, NoLeaderLink};
+pub use link::{LeaderIndex, LeaderLink, NoLeaderLink};
 pub use mailbox::{Mail, Mailbox};
 pub use read::ReadView;
 pub use shell::DriveState;
@@ -211,9 +211,15 @@ impl Drive {
         self.state.step(|core, now| core.unconfirmed_ns(now))
     }
 
-    /// "accepting", or why commands are refused.
+    /// Whether no manager leads, as far as this one knows: commands wait, and reads may be old.
+    pub fn is_leaderless(&self) -> bool {
+        self.state.step(|core, _| core.is_leaderless())
+    }
+
+    /// "accepting", or why commands are refused or wait.
     pub fn accepting(&self) -> String {
-        self.limit().unwrap_or_else(|| "accepting".into())
+        let waits = || self.is_leaderless().then(|| format!("waiting: {NO_LEADER}"));
+        self.limit().or_else(waits).unwrap_or_else(|| "accepting".into())
     }
 
     /// Decides nothing more: all that waits is answered within a second, and the turn's thread

@@ -185,9 +185,15 @@ impl Reads {
         let drive::ReadView { view, stale } = self.view_for(&request).await?;
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
+        let leaderless = is_now(request.moment.as_ref())
+            && self.drive().is_some_and(drive::Drive::is_leaderless);
         let listed = blocking(move || {
             let nodes = show::list::nodes(&view, &request);
-            Ok(NodeList { nodes: at_moment(nodes, &request, revision)?, revision, answered_at })
+            let mut nodes = at_moment(nodes, &request, revision)?;
+            if leaderless {
+                nodes.iter_mut().for_each(show::without_leader);
+            }
+            Ok(NodeList { nodes, revision, answered_at })
         });
         Ok(stale::response(listed.await?, stale))
     }

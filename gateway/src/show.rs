@@ -75,6 +75,14 @@ fn manager_status(view: &View, row: &NodeRow) -> Option<ManagerStatus> {
     })
 }
 
+/// The node as a manager shows it that has no word of any leader: the one that led may lead no
+/// more.
+pub fn without_leader(node: &mut Node) {
+    if let Some(status) = &mut node.manager_status {
+        status.leader = false;
+    }
+}
+
 /// A service.
 pub fn service(view: &View, row: &ServiceRow) -> Service {
     let rollout = row.rollout.as_ref().map(|rollout| RolloutStatus {

@@ -11,6 +11,7 @@ pub const CONSENSUS_TARGET: &str = "openraft";
 pub(crate) mod alarm;
 mod arrivals;
 mod codec;
+mod contact;
 pub(crate) mod handle;
 pub(crate) mod hearing;
 mod log_store;

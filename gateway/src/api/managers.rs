@@ -92,6 +92,7 @@ impl Managers for ManagersService {
                 leads: true,
                 incarnation: position.incarnation,
                 revision: position.revision.0,
+                at: self.drive.log_time().0,
             })),
             Err(BarrierError::NotLeader) => Ok(Response::new(v1::ReadIndexReply::default())),
             Err(error @ BarrierError::Failed(_)) => Err(reads::failure(Code::Unavailable, &error)),

@@ -1,7 +1,7 @@
 //! Questions that the view answers. PURE.
 
 use super::{ok, problem, warning};
-use crate::{admit, history::verdict};
+use crate::{admit, drive::NO_LEADER, history::verdict};
 use skep_projections::View;
 use skep_proto::{
     Id, author,
@@ -161,12 +161,27 @@ pub(super) fn nodes(view: &View) -> Vec<Finding> {
 }
 
 /// Nodes in a history whose manager is stopped: whether they are up now, nobody knows.
-pub(super) fn nodes_then(view: &View) -> Finding {
+pub(super) fn nodes_then(view: &View, then: &str, hint: &str) -> Finding {
     let all = || view.nodes().iter().filter(|(_, row)| !row.removed);
     let ready = all().filter(|(_, row)| row.state == NodeState::Ready).count();
     let verb = verb(ready, "was", "were");
-    let then = format!("{ready} of {} {verb} ready when the history ended", all().count());
-    warning("nodes", then, "a stopped manager does not know how they are now")
+    warning("nodes", format!("{ready} of {} {verb} ready {then}", all().count()), hint)
+}
+
+/// No manager leads, as far as this one knows: what it knows of the nodes is old.
+pub(super) fn leaderless(view: &View) -> Vec<Finding> {
+    let voters = view.managers().filter(|(_, row)| admit::votes(view, row)).count();
+    let needed = admit::majority(voters);
+    let message = format!(
+        "{NO_LEADER}; nothing is decided until {needed} of {voters} work and reach each other"
+    );
+    let hint = "start the daemons of managers that are away, or look at the network between them; \
+                running tasks go on meanwhile";
+    let then = format!("as of revision {}", view.position().revision);
+    Vec::from([
+        problem("managers", message, hint),
+        nodes_then(view, &then, "a manager without a leader does not know how they are now"),
+    ])
 }
 
 /// Whether the managers could lose one more of them. A single one has nobody to lose.

@@ -55,6 +55,18 @@ fn commands_that_are_refused_are_told_with_what_makes_them_work_again() {
 }
 
 #[test]
+fn without_a_leader_nothing_is_said_to_be_well() {
+    let world = World::of("level 6 | node m1 role=manager | number m1 | node m2 role=manager | number m2 | votes m2");
+    let found = cluster::leaderless(&world.view);
+    let revision = world.view.position().revision;
+    assert!(found.iter().all(|finding| finding.severity() != Severity::Ok));
+    assert!(found.iter().all(|finding| !finding.hint.is_empty()));
+    let needs = "nothing is decided until 2 of 2 work and reach each other";
+    assert!(found[0].message.contains(needs), "{found:?}");
+    assert!(found[1].message.ends_with(&format!("as of revision {revision}")), "{found:?}");
+}
+
+#[test]
 fn a_log_that_confirms_nothing_is_a_problem() {
     let found = [(0, 0), (1_499_999_999, 7), (1_500_000_000, 9), (7, 7_560_000_000)]
         .map(|(entry_ns, read_ns)| confirmation(entry_ns, read_ns, Revision(7)));

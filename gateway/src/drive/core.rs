@@ -15,9 +15,11 @@ mod additions;
 mod beginning;
 mod disk;
 mod flight;
+mod followed_clock;
 mod forward;
 mod forwarding;
 mod identity;
+mod obstacle;
 mod output;
 mod presence;
 mod queries;
@@ -36,6 +38,7 @@ pub use disk::{ADDITIONS_FREE_SHARE_MIN, DiskRoom, FreeShare};
 pub use flight::IN_FLIGHT_MAX;
 pub use forwarding::{FORWARD_BYTES_MAX, FORWARD_REQUESTS_MAX, ForwardJob, ForwardOutcome};
 pub use identity::ManagerIdentity;
+pub use obstacle::NO_LEADER;
 pub use output::{CommittedAnswers, DriveOutput, Published};
 pub use tenure::{TurnDone, TurnJob};
 
@@ -45,7 +48,9 @@ use crate::{
     turn::{Answer, Ask, ENTRY_RECORDS_MAX, Seeds},
 };
 use flight::Flight;
+use followed_clock::FollowedClock;
 use forwarding::Forwarding;
+use obstacle::Obstacle;
 use presence::Presence;
 use queue::{Asker, RequestArrival, RequestQueue, WaitingCaller};
 use replay::replay;
@@ -77,8 +82,10 @@ pub struct DriveCore<C> {
     /// The term in which it may lead, and the incarnation that a recovered log must begin.
     leads: Option<(u64, Option<u64>)>,
     /// Why it does not lead, and since when.
-    obstacle: String,
+    obstacle: Obstacle,
     obstructed_since: Option<Uptime>,
+    /// The log's time while it does not lead.
+    followed: FollowedClock,
     /// No tenure begins before.
     retry_at: Uptime,
     free: FreeShare,
@@ -105,8 +112,9 @@ impl<C> DriveCore<C> {
             tenure: None,
             presence: Presence::default(),
             leads: None,
-            obstacle: "this manager does not lead".into(),
+            obstacle: Obstacle::NotElected,
             obstructed_since: None,
+            followed: FollowedClock::default(),
             retry_at: Uptime(0),
             free: FreeShare::default(),
             stops_at: None,
@@ -203,6 +211,7 @@ impl<C> DriveCore<C> {
     /// Readers of the log see what was committed: now followers may see it too, and then it may be
     /// answered.
     pub fn handle_announced(&mut self, now: Now) {
+        self.followed.note(self.committed.at(), now.uptime);
         for published in std::mem::take(&mut self.unannounced) {
             self.publish(published);
         }
@@ -239,16 +248,6 @@ impl<C> DriveCore<C> {
         self.leads = Some((term, begun));
         self.forwarding.has_leader = false;
         self.obstructed_since = None;
-    }
-
-    /// The log does not let this manager lead (any more), and why.
-    pub fn handle_deposed(&mut self, why: &str, now: Now) {
-        self.leads = None;
-        self.forwarding.has_leader = false;
-        why.clone_into(&mut self.obstacle);
-        self.obstructed_since.get_or_insert(now.uptime);
-        self.return_forwarded();
-        self.close_tenure(now.uptime);
     }
 
     /// The log gave up an entry: it may still become history, in its place or never.
@@ -422,14 +421,14 @@ impl<C> DriveCore<C> {
 
     fn why_void(&self) -> String {
         let failed = self.tenure.as_ref().and_then(|tenure| tenure.failed.as_ref());
-        failed.unwrap_or(&self.obstacle).clone()
+        failed.cloned().unwrap_or_else(|| self.obstacle.to_string())
     }
 
     fn why_waiting(&self) -> String {
         if self.free.room() == DiskRoom::None {
             self.free.limit().unwrap_or_default()
         } else if self.leads.is_none() {
-            self.obstacle.clone()
+            self.obstacle.to_string()
         } else {
             "the log is too slow: the command waited 5 s for its turn".into()
         }

@@ -2,7 +2,16 @@
 
 use super::core::ForwardOutcome;
 use futures::future::BoxFuture;
-use skep_proto::{Position, v1::ForwardedRequests};
+use skep_proto::{Position, Timestamp, v1::ForwardedRequests};
+
+/// What the manager that leads says of its history.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeaderIndex {
+    /// Up to where it was committed when it was asked.
+    pub position: Position,
+    /// The time that a record written then would have had.
+    pub at: Timestamp,
+}
 
 /// The way to the manager that leads, as far as this one knows who that is.
 pub trait LeaderLink: Send + Sync + 'static {
@@ -11,7 +20,7 @@ pub trait LeaderLink: Send + Sync + 'static {
 
     /// Up to where history was committed when this was called, as a leader says that a majority
     /// has confirmed since; or why nobody knows.
-    fn read_index(&self) -> BoxFuture<'static, Result<Position, String>>;
+    fn read_index(&self) -> BoxFuture<'static, Result<LeaderIndex, String>>;
 }
 
 /// The link of a manager that has no others.
@@ -22,7 +31,7 @@ impl LeaderLink for NoLeaderLink {
         Box::pin(std::future::ready(ForwardOutcome::NotTaken))
     }
 
-    fn read_index(&self) -> BoxFuture<'static, Result<Position, String>> {
+    fn read_index(&self) -> BoxFuture<'static, Result<LeaderIndex, String>> {
         Box::pin(std::future::ready(Err("this manager knows no other one".to_owned())))
     }
 }

@@ -3,7 +3,9 @@
 //! A manager whose log does not work still has everything that was committed. Its answers are late
 //! at most, and they say so; an error would tell people less, at the moment when they need to look.
 
-use super::{Drive, Published, shell::DriveState, unconfirmed::CONFIRM_READ_NS_MAX};
+use super::{
+    Drive, LeaderIndex, NO_LEADER, Published, shell::DriveState, unconfirmed::CONFIRM_READ_NS_MAX,
+};
 use crate::sessions::LeaderWord;
 use skep_log::BarrierError;
 use skep_projections::View;
@@ -46,12 +48,13 @@ impl Drive {
             Ok(Ok(published)) => ReadView { view: published.view.clone(), stale: None },
             Ok(Err(why)) => self.stale(why),
             Err(_) => {
+                let why = if self.is_leaderless() { NO_LEADER } else { SILENT };
                 // The log is silent for as long as it does not answer this one.
                 tokio::spawn(async move {
                     drop(confirmed.await);
                     drop(waiting);
                 });
-                self.stale(SILENT.into())
+                self.stale(why.into())
             }
         }
     }
@@ -71,8 +74,12 @@ impl Drive {
             Ok(position) => Ok(position),
             Err(BarrierError::Failed(why)) => Err(why),
             Err(BarrierError::NotLeader) => match self.state.leader_link() {
-                Some(link) => link.read_index().await,
-                None => Err("this manager does not lead".into()),
+                Some(link) => {
+                    let LeaderIndex { position, at } = link.read_index().await?;
+                    self.state.step(|core, now| core.handle_leader_time(at, now));
+                    Ok(position)
+                }
+                None => Err(NO_LEADER.into()),
             },
         }
     }

@@ -354,7 +354,7 @@ pub(super) async fn watch_status(log: Arc<Log>, state: Arc<DriveState>) {
                 state.step(|core, at| core.handle_following(at));
             }
             Health::Ok => {
-                state.step(|core, at| core.handle_deposed("no manager leads now", at));
+                state.step(|core, at| core.handle_leaderless(at));
             }
             Health::Failed(why) | Health::Stopped(why) => {
                 state.step(|core, at| core.handle_deposed(&why, at));

@@ -2,13 +2,13 @@
 
 use super::{ManagerPeers, connection::PeerError, is_refused};
 use crate::{
-    drive::{ForwardOutcome, LeaderLink},
+    drive::{ForwardOutcome, LeaderIndex, LeaderLink, NO_LEADER},
     forwarded,
 };
 use futures::future::BoxFuture;
 use skep_log::{Leadership, PeerLane};
 use skep_proto::{
-    Position, Revision,
+    Position, Revision, Timestamp,
     v1::{ForwardedRequests, ReadIndexRequest},
 };
 use std::{error::Error, io, time::Duration};
@@ -71,10 +71,10 @@ impl LeaderLink for LeaderClient {
         })
     }
 
-    fn read_index(&self) -> BoxFuture<'static, Result<Position, String>> {
+    fn read_index(&self) -> BoxFuture<'static, Result<LeaderIndex, String>> {
         let (peers, leader) = (self.peers.clone(), self.leader());
         Box::pin(async move {
-            let leader = leader.ok_or("no manager leads now")?;
+            let leader = leader.ok_or(NO_LEADER)?;
             let node = peers.numbered(leader).ok_or("nobody knows where the leader is")?;
             let client = peers.client(node, PeerLane::Urgent, "").await;
             let (mut client, connection) = client.map_err(|error| error.to_string())?;
@@ -86,9 +86,11 @@ impl LeaderLink for LeaderClient {
             })?;
             let reply = reply.into_inner();
             if !reply.leads {
-                return Err("no manager leads now".into());
+                return Err(NO_LEADER.into());
             }
-            Ok(Position { incarnation: reply.incarnation, revision: Revision(reply.revision) })
+            let (incarnation, revision) = (reply.incarnation, Revision(reply.revision));
+            let position = Position { incarnation, revision };
+            Ok(LeaderIndex { position, at: Timestamp(reply.at) })
         })
     }
 }

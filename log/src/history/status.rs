@@ -18,7 +18,7 @@ pub struct Status {
     pub head: Hash,
     /// Whether the log works.
     pub health: Health,
-    /// The raft id of the manager that leads, as far as is known.
+    /// The raft id of the manager that leads, as long as it is heard of.
     pub known_leader: Option<u64>,
 }
 
@@ -50,7 +50,7 @@ pub struct Leadership {
     pub term: u64,
     /// Whether the log works.
     pub health: Health,
-    /// The raft id of the manager that leads, as far as is known. It may have lost its majority.
+    /// The raft id of the manager that leads, as long as it is heard of.
     pub known_leader: Option<u64>,
 }
 

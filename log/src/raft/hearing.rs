@@ -2,6 +2,7 @@
 
 use super::{
     arrivals::{Arrivals, Arrived},
+    contact::LeaderContact,
     machine::{Raft, SnapshotFile, SnapshotSource},
     peers::{NoPeerAnswer, OwnIdentity, PeerAnswer, PeerRequest, SnapshotBytes},
     wire,
@@ -12,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 /// Answers other managers in one session of raft.
 pub(crate) struct PeerHearing {
     own: OwnIdentity,
+    contact: LeaderContact,
     arrivals: Mutex<Arrivals>,
 }
 
@@ -22,8 +24,8 @@ pub(crate) fn nobody() -> Bytes {
 }
 
 impl PeerHearing {
-    pub(crate) fn new(own: OwnIdentity) -> PeerHearing {
-        PeerHearing { own, arrivals: Mutex::default() }
+    pub(super) fn new(own: OwnIdentity, contact: LeaderContact) -> PeerHearing {
+        PeerHearing { own, contact, arrivals: Mutex::default() }
     }
 
     /// The answer to a question, both as bytes.
@@ -35,6 +37,9 @@ impl PeerHearing {
         let (envelope, request) = wire::decode_request(question)
             .map_err(|error| NoPeerAnswer::Refused(format!("the question: {error}")))?;
         self.own.check(envelope)?;
+        if let PeerRequest::Append(_) | PeerRequest::Snapshot(_) = &request {
+            self.contact.note();
+        }
         match request {
             PeerRequest::Append(append) => {
                 raft.append_entries(append).await.map(PeerAnswer::Append).map_err(lost)

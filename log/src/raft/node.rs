@@ -1,8 +1,8 @@
 //! Raft, running: started on an open store, asked through one line, stopped in order.
 
 use super::{
-    alarm::Alarm, handle, hearing, log_store, machine, network, peers, runtime, tail::SharedTail,
-    tasks, timing, types, watching, writer,
+    alarm::Alarm, contact, handle, hearing, log_store, machine, network, peers, runtime,
+    tail::SharedTail, tasks, timing, types, watching, writer,
 };
 use crate::{FailureCause, LogFailure, disk, history};
 use skep_proto::Id;
@@ -84,9 +84,11 @@ impl RunningRaft {
         let (network, raft_id) = (network::Network { transport, own, part_bytes }, own.raft_id);
         let raft = machine::Raft::new(raft_id, Arc::new(config), network, log_store, machine).await;
         let raft = raft.map_err(|error| failed(FailureCause::of(error)))?;
-        watching::watch(listeners.status.clone(), alarm.clone(), &raft, alone.clone());
+        let (contact, contact_watch) = contact::channel();
+        let told = (listeners.status.clone(), alarm.clone(), alone.clone());
+        watching::watch(told, &raft, contact_watch);
         speak(raft.clone(), announced);
-        let hearing = hearing::PeerHearing::new(own);
+        let hearing = hearing::PeerHearing::new(own, contact);
         let orders = (raft.clone(), tasks, queue.clone());
         lines(handle::RaftHandle::take_orders(orders, alone, hearing));
         if let Err(failure) = lead(raft_id, founders, &raft, &listeners.status, &alarm).await {

@@ -12,6 +12,9 @@ const ELECTION_MAX_MS: u64 = 800;
 /// How long raft gives nobody else its votes after a majority has answered, counted from the
 /// question.
 pub(super) const LEASE_PERIOD: Duration = Duration::from_millis(ELECTION_MAX_MS);
+/// Silence after which a manager names its leader no more. Elections are over long before, where
+/// there can be one.
+pub(super) const LEADER_SILENCE_MAX: Duration = Duration::from_millis(4 * ELECTION_MAX_MS);
 /// Entries that a snapshot holds already and raft keeps visible, so that a follower a little behind
 /// needs no snapshot.
 pub(crate) const ENTRIES_BEHIND_SNAPSHOT_MAX: u64 = 10_000;

@@ -3,15 +3,18 @@
 //!
 //! A leader that no majority has answered for one lease may have been replaced: it leads no more,
 //! as far as anybody here is told, until a majority answers again. Nothing happens in raft at that
-//! moment, so a timer runs for it.
+//! moment, so a timer runs for it. Another manager that leads counts as being there as long as it
+//! is heard of.
 
-use super::{alarm::Alarm, machine::Raft, runtime, tasks, timing, types};
+use super::{alarm::Alarm, contact::ContactWatch, machine::Raft, runtime, tasks, timing, types};
 use crate::{FailureCause, LogFailure, history};
 use openraft::{
     AsyncRuntime, RaftMetrics, ServerState,
-    async_runtime::{Instant, WatchReceiver},
+    async_runtime::{Instant, WatchReceiver, watch::RecvError},
 };
 use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering::Relaxed};
+
+type WatchKind = <runtime::TaskRuntime as AsyncRuntime>::Watch;
 
 /// Whether this manager leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,41 +28,31 @@ enum Lead {
 
 /// Starts the task that watches.
 pub(super) fn watch(
-    status: Arc<history::StatusCell>,
-    alarm: Arc<Alarm>,
+    (status, alarm, alone): (Arc<history::StatusCell>, Arc<Alarm>, Arc<AtomicBool>),
     raft: &Raft,
-    alone: Arc<AtomicBool>,
+    mut contact: ContactWatch,
 ) {
     let mut metrics = raft.metrics();
     tasks::spawn(async move {
         loop {
-            let (term, lead, sole, running, leader) = {
-                let now = metrics.borrow_watched();
-                // One that has just joined knows an old membership of somebody else alone.
-                let sole = now.membership_config.nodes().map(|(raft_id, _)| *raft_id).eq([now.id]);
-                (now.current_term, lead(&now), sole, now.running_state.clone(), now.current_leader)
-            };
-            alone.store(sole, Relaxed);
-            let lease = match lead {
-                Lead::Until(end) => Some(end).filter(|end| *end > runtime::RaftInstant::now()),
-                Lead::Alone | Lead::No => None,
-            };
-            let leads = running.is_ok() && (lead == Lead::Alone || lease.is_some());
+            let seen = look(&metrics.borrow_watched(), contact.counts_until());
+            alone.store(seen.is_sole, Relaxed);
+            let is_running = seen.running.is_ok();
+            let leads = is_running && seen.leads;
             let role = if leads { history::RaftRole::Leader } else { history::RaftRole::Follower };
-            status.elected(term, role);
-            status.follows(leader);
-            if let Err(error) = running {
+            status.elected(seen.term, role);
+            status.follows(seen.leader);
+            if let Err(error) = seen.running {
                 if !matches!(error, openraft::errors::Fatal::Stopped) {
                     alarm.raise(LogFailure::Disk(FailureCause::of(error)));
                 }
                 return;
             }
-            let changed = match lease {
+            let changed = next_news(&mut metrics, &mut contact);
+            let changed = match seen.until {
                 // The time was up: the loop looks again.
-                Some(end) => {
-                    runtime::TaskRuntime::timeout_at(end, metrics.changed()).await.unwrap_or(Ok(()))
-                }
-                None => metrics.changed().await,
+                Some(end) => runtime::TaskRuntime::timeout_at(end, changed).await.unwrap_or(Ok(())),
+                None => changed.await,
             };
             if changed.is_err() {
                 // Raft is gone without a word: it panicked, or this session is over.
@@ -68,6 +61,51 @@ pub(super) fn watch(
             }
         }
     });
+}
+
+/// What is seen in one look.
+struct Seen {
+    term: u64,
+    /// Whether this manager leads.
+    leads: bool,
+    /// Whether no other manager is known.
+    is_sole: bool,
+    /// The leader that can be counted on.
+    leader: Option<u64>,
+    /// When it no longer can be, if nothing is heard.
+    until: Option<runtime::RaftInstant>,
+    running: Result<(), openraft::errors::Fatal<types::Types>>,
+}
+
+/// `heard_until` says until when another leader counts as being there.
+fn look(now: &RaftMetrics<types::Types>, heard_until: Option<runtime::RaftInstant>) -> Seen {
+    let lead = lead(now);
+    // One that has just joined knows an old membership of somebody else alone.
+    let is_sole = now.membership_config.nodes().map(|(raft_id, _)| *raft_id).eq([now.id]);
+    let follows = now.current_leader.filter(|leader| *leader != now.id);
+    let until = match lead {
+        Lead::Until(end) => Some(end),
+        Lead::No if follows.is_some() => heard_until,
+        Lead::Alone | Lead::No => None,
+    };
+    let until = until.filter(|end| *end > runtime::RaftInstant::now());
+    let is_there = lead == Lead::Alone || until.is_some();
+    let leader = now.current_leader.filter(|_| is_there);
+    let (term, running) = (now.current_term, now.running_state.clone());
+    Seen { term, leads: lead != Lead::No && is_there, is_sole, leader, until, running }
+}
+
+async fn next_news(
+    metrics: &mut <WatchKind as openraft::async_runtime::Watch>::Receiver<
+        RaftMetrics<types::Types>,
+    >,
+    contact: &mut ContactWatch,
+) -> Result<(), RecvError> {
+    tokio::select! {
+        biased;
+        changed = metrics.changed() => changed,
+        () = contact.changed() => Ok(()),
+    }
 }
 
 fn lead(now: &RaftMetrics<types::Types>) -> Lead {

@@ -238,6 +238,34 @@ async fn a_leader_that_nobody_hears_leads_no_more_and_what_it_was_given_is_unkno
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_manager_that_hears_of_no_leader_names_none_until_it_does_again() {
+    let mut all = Managers::begin(SnapshotPolicy::default()).await;
+    all.join(2).await;
+    all.join(3).await;
+    all.write(5, &[]).await;
+    let named = async |raft_id: u64, wanted: fn(Option<u64>) -> bool| {
+        let mut leadership = all.log(raft_id).leadership();
+        let seen = leadership.wait_for(|leadership| wanted(leadership.known_leader));
+        let seen =
+            tokio::time::timeout(Duration::from_secs(60), seen).await.expect("in time").unwrap();
+        seen.known_leader
+    };
+    for raft_id in [1, 2, 3] {
+        assert_eq!(named(raft_id, |leader| leader.is_some()).await, Some(all.leader(&[]).await));
+    }
+    // Nobody reaches a majority, whoever led.
+    all.wires.cut.lock().unwrap().extend([1, 2]);
+    for raft_id in [1, 2, 3] {
+        named(raft_id, |leader| leader.is_none()).await;
+    }
+    all.wires.cut.lock().unwrap().clear();
+    for raft_id in [1, 2, 3] {
+        named(raft_id, |leader| leader.is_some()).await;
+    }
+    all.agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leadership_is_handed_to_the_manager_that_is_named() {
     let mut all = Managers::begin(SnapshotPolicy::default()).await;
     all.join(2).await;

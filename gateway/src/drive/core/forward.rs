@@ -10,6 +10,7 @@ use super::{
     forwarding::{
         AwaitedAnswer, FORWARD_BYTES_MAX, FORWARD_REQUESTS_MAX, ForwardJob, ForwardOutcome,
     },
+    obstacle::Obstacle,
     queue::{Asker, RequestArrival, WaitingCaller},
 };
 use crate::{
@@ -27,7 +28,7 @@ const CATCH_UP_NS_MAX: u64 = 5 * SECOND_NS;
 impl<C> DriveCore<C> {
     /// Another manager leads: what is asked here is for it to decide.
     pub fn handle_following(&mut self, now: Now) {
-        self.handle_deposed("another manager leads", now);
+        self.obstruct(Obstacle::OtherLeads, now);
         self.obstructed_since = None;
         self.forwarding.has_leader = true;
         self.forward(now.uptime);

@@ -4,7 +4,6 @@
 use super::{DriveCore, tenure::LeaderTenure, time};
 use crate::clock::{Now, Uptime};
 use skep_projections::View;
-use skep_proto::Timestamp;
 
 impl<C> DriveCore<C> {
     /// When [`DriveCore::handle_timeout`] wants to be called, if nothing happens before.
@@ -35,17 +34,6 @@ impl<C> DriveCore<C> {
     /// How long the log has had an entry without confirming it, in nanoseconds.
     pub fn unconfirmed_ns(&self, now: Now) -> u64 {
         self.flight.unconfirmed_since().map_or(0, |since| now.uptime.since(since))
-    }
-
-    /// How long this manager has not been able to lead, in nanoseconds.
-    pub fn obstructed_ns(&self, now: Now) -> u64 {
-        self.obstructed_since.map_or(0, |since| now.uptime.since(since))
-    }
-
-    /// The log's time now: the tenure's, or where nobody leads the newest record's.
-    pub fn log_time(&mut self, now: Now) -> Timestamp {
-        let at = self.committed.at();
-        self.tenure.as_mut().map_or(at, |tenure| tenure.advance(now).max(at))
     }
 
     /// How far the log's time is ahead of the wall clock, in nanoseconds; negative where it is

@@ -100,6 +100,7 @@ impl DriveWorld {
                 self.core.handle_elected(number(term), Some(number(incarnation)));
             }
             ["depose"] => self.core.handle_deposed("this manager does not lead", self.now),
+            ["leaderless"] => self.core.handle_leaderless(self.now),
             ["follow"] => self.core.handle_following(self.now),
             ["answer", ..] => self.answer_forward(&tokens[1..]),
             ["untaken"] => self.end_forward(ForwardOutcome::NotTaken),

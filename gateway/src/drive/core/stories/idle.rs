@@ -2,6 +2,7 @@
 
 use super::super::world::{DriveWorld, LEADING, check};
 use crate::turn::Seeds;
+use skep_proto::{Timestamp, time::SECOND_NS};
 
 #[test]
 fn it_is_idle_when_nothing_waits_runs_or_is_in_flight() {
@@ -63,6 +64,37 @@ fn commands_that_waited_too_long_are_refused_whenever_that_is_noticed() {
          later 4000 -> a=refused(this manager does not lead)
          later 60000 -> b=refused(this manager does not lead)",
     );
+}
+
+#[test]
+fn without_a_leader_commands_wait_and_that_is_said() {
+    let mut world = DriveWorld::new();
+    world.play(LEADING);
+    assert!(!world.core.is_leaderless());
+    world.play("leaderless\n a: create web");
+    assert!(world.core.is_leaderless());
+    world.play("later 5000 -> a=refused(no majority of the managers answers this one)");
+    assert_eq!(world.core.obstructed_ns(world.now()), 5 * SECOND_NS);
+    for (step, leaderless) in [("follow", false), ("leaderless", true), ("depose", false)] {
+        world.play(step);
+        assert_eq!(world.core.is_leaderless(), leaderless, "{step}");
+    }
+    world.play("leaderless\n lead 7");
+    assert!(!world.core.is_leaderless());
+}
+
+#[test]
+fn the_logs_time_goes_on_at_a_manager_that_does_not_lead() {
+    let mut world = DriveWorld::new();
+    world.play(LEADING);
+    world.play("follow\n later 60000");
+    let at = world.core.committed().at();
+    let now = world.now();
+    assert_eq!(world.core.log_time(now).since(at), 60 * SECOND_NS);
+    world.core.handle_leader_time(Timestamp(at.0 + 90 * SECOND_NS), now);
+    world.play("later 1000");
+    let now = world.now();
+    assert_eq!(world.core.log_time(now).since(at), 91 * SECOND_NS, "the leader has said so");
 }
 
 #[test]

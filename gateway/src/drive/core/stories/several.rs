@@ -132,7 +132,7 @@ impl Several {
         self.catch_up(next);
         let now = self.now;
         if next == before {
-            self.managers[next].core.handle_deposed("no manager leads now", now);
+            self.managers[next].core.handle_leaderless(now);
         }
         self.managers[next].core.handle_elected(self.term, None);
         self.managers[next].believes = Some(self.term);
@@ -174,7 +174,7 @@ impl Several {
         self.managers[manager].believes = None;
         let now = self.now;
         match self.below(4) {
-            0 => self.managers[manager].core.handle_deposed("no manager leads now", now),
+            0 => self.managers[manager].core.handle_leaderless(now),
             _ => self.managers[manager].core.handle_following(now),
         }
     }
