@@ -11,6 +11,8 @@ pub type ErrorSource = Box<dyn Error + Send + Sync>;
 pub enum LogFailure {
     /// The disk refused: opening the log again may heal it.
     Disk(FailureCause),
+    /// Raft ended, and not because of the disk: to start it again may help, or not.
+    Panicked(FailureCause),
     /// The log is not what was written: only a person can help.
     Damaged(FailureCause),
     /// The log holds what this program must not pass over: only a person can help.
@@ -31,8 +33,10 @@ impl LogFailure {
     }
 
     fn cause(&self) -> &FailureCause {
-        let (LogFailure::Disk(cause) | LogFailure::Damaged(cause) | LogFailure::Halted(cause)) =
-            self;
+        let (LogFailure::Disk(cause)
+        | LogFailure::Panicked(cause)
+        | LogFailure::Damaged(cause)
+        | LogFailure::Halted(cause)) = self;
         cause
     }
 }
@@ -69,6 +73,11 @@ impl FailureCause {
             Some(source) => Box::new(source),
             None => self.message.into(),
         }
+    }
+
+    /// What is wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// What is wrong.

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod errors;
 pub(crate) mod open_log;
 pub(crate) mod opening;
+mod panics;
 pub(crate) mod probe;
 pub(crate) mod recover;
 mod session;

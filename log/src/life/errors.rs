@@ -3,7 +3,7 @@
 //! Messages say where and what; what to do about it is a field of its own, and what caused it is
 //! the source.
 
-use crate::failure::ErrorSource;
+use crate::{failure::ErrorSource, raft::node::FIRST_RAFT_ID};
 use skep_proto::{Id, Position, Revision, os_error};
 use std::error::Error;
 
@@ -96,6 +96,11 @@ impl OpenError {
             OpenError::Damaged { .. } => Some(
                 "with other managers, remove this folder and join again; alone, restore a backup, or run \
                  `skep recover --accept-loss` to keep what is readable"
+                    .into(),
+            ),
+            OpenError::OtherManager { wanted: FIRST_RAFT_ID, .. } => Some(
+                "what the machine wrote down when it joined is gone: stop the daemon, remove this folder, and let \
+                 the machine join again"
                     .into(),
             ),
             OpenError::OtherManager { .. } => Some(

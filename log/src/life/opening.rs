@@ -88,9 +88,11 @@ fn identify(
                 wanted: node,
             });
         }
-        if let LogOrigin::Joins { raft_id: wanted, .. } = origin
-            && found.raft_id != wanted
-        {
+        let wanted = match origin {
+            LogOrigin::Founds => FIRST_RAFT_ID,
+            LogOrigin::Joins { raft_id, .. } => raft_id,
+        };
+        if found.raft_id != wanted {
             let (dir, found) = (dir_of(files), found.raft_id);
             return Err(OpenError::OtherManager { dir, found, wanted });
         }
@@ -280,7 +282,9 @@ pub(crate) fn not_started(
             OpenError::Halted { dir, applied: applier.position().0, message }
         }
         LogFailure::Damaged(cause) => OpenError::Damaged { dir, message: cause.into_message() },
-        LogFailure::Disk(cause) => OpenError::Failed { dir, source: cause.into_source() },
+        LogFailure::Disk(cause) | LogFailure::Panicked(cause) => {
+            OpenError::Failed { dir, source: cause.into_source() }
+        }
     }
 }
 
@@ -292,9 +296,8 @@ impl OpenError {
             None => with_causes(&self),
         };
         let failure = match self {
-            OpenError::Locked { .. } | OpenError::Panicked { .. } | OpenError::Failed { .. } => {
-                LogFailure::Disk
-            }
+            OpenError::Locked { .. } | OpenError::Failed { .. } => LogFailure::Disk,
+            OpenError::Panicked { .. } => LogFailure::Panicked,
             OpenError::EndsEarly { .. }
             | OpenError::Damaged { .. }
             | OpenError::OtherNode { .. }

@@ -287,7 +287,9 @@ impl SingleLog {
             let status = &self.log.listeners.status;
             status.elected(self.term, RaftRole::Follower);
             status.health(match &failure {
-                LogFailure::Disk(_) => Health::Failed(failure.message().to_owned()),
+                LogFailure::Disk(_) | LogFailure::Panicked(_) => {
+                    Health::Failed(failure.message().to_owned())
+                }
                 LogFailure::Damaged(_) | LogFailure::Halted(_) => {
                     Health::Stopped(failure.message().to_owned())
                 }

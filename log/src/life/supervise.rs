@@ -4,7 +4,7 @@
 //! as the disk takes writes again. A log that is damaged, or that holds what this program can't
 //! take, waits for a person; it can still be read.
 
-use super::{open_log, opening, probe, session};
+use super::{open_log, opening, panics::RaftPanics, probe, session};
 use crate::{
     Config, Fold, OpenError,
     disk::{files::Files, names, store_handle::Reopened},
@@ -94,7 +94,8 @@ async fn keep(
             Err(error) => return drop(ready.send(Err(error))),
         };
     let (shared, applier) = open_log::OpenLog::new(config, files, opened);
-    let mut ready = Some(ready);
+    let (mut ready, mut panics) = (Some(ready), RaftPanics::default());
+    let begun = tokio::time::Instant::now();
     loop {
         let error = match one_session(&shared, &applier, &closing, &mut ready).await {
             session::Ended::Closed => break,
@@ -116,11 +117,12 @@ async fn keep(
                 failure
             }
         };
+        let failure = panics.judge(failure, begun.elapsed());
         tracing::error!(error = %failure, "the log failed");
         if wait_until_healed(&shared, &failure, &mut closing).await.is_err() {
             break;
         }
-        tracing::info!("the disk works again; the log starts again");
+        tracing::info!("the disk takes writes; the log starts again");
     }
     shared.close();
 }
@@ -155,7 +157,9 @@ async fn wait_until_healed(
 ) -> Result<(), Closing> {
     let message = failure.message().to_owned();
     match failure {
-        LogFailure::Disk(_) => shared.listeners.status.health(Health::Failed(message)),
+        LogFailure::Disk(_) | LogFailure::Panicked(_) => {
+            shared.listeners.status.health(Health::Failed(message))
+        }
         LogFailure::Damaged(_) | LogFailure::Halted(_) => {
             shared.listeners.status.health(Health::Stopped(message));
             // An error means that the last handle has gone: the log is closed then too.

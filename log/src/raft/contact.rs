@@ -3,38 +3,40 @@
 //! Raft goes on naming the last leader it followed: a manager that is cut off does not raise its
 //! term, so nothing tells its raft that the leader is out of reach. People and agents must be told.
 
-use super::{runtime, timing};
-use openraft::{
-    AsyncRuntime,
-    async_runtime::{Instant, WatchReceiver, WatchSender},
+use super::{
+    runtime::{RaftInstant, RaftWatch, WatchReceiver, WatchSender},
+    timing,
+};
+use openraft::async_runtime::{
+    Instant,
+    watch::{Watch, WatchReceiver as _, WatchSender as _},
 };
 use std::time::Duration;
 
-type Heard = Option<runtime::RaftInstant>;
-type WatchKind = <runtime::TaskRuntime as AsyncRuntime>::Watch;
+type Heard = Option<RaftInstant>;
 
 /// A message is noted only if so much time has passed since the one that was noted last: whoever
 /// watches is not woken by each of them.
-const CONTACT_GRAIN: Duration = Duration::from_millis(100);
+const CONTACT_PERIOD_MIN: Duration = Duration::from_millis(100);
 
 /// Where the messages of leaders are noted.
-pub(super) struct LeaderContact(<WatchKind as openraft::async_runtime::Watch>::Sender<Heard>);
+pub(super) struct LeaderContact(WatchSender<Heard>);
 
 /// Sees when they come.
-pub(super) struct ContactWatch(<WatchKind as openraft::async_runtime::Watch>::Receiver<Heard>);
+pub(super) struct ContactWatch(WatchReceiver<Heard>);
 
 /// Nothing was heard yet.
 pub(super) fn channel() -> (LeaderContact, ContactWatch) {
-    let (sender, receiver) = <WatchKind as openraft::async_runtime::Watch>::channel(None);
+    let (sender, receiver) = RaftWatch::channel(None);
     (LeaderContact(sender), ContactWatch(receiver))
 }
 
 impl LeaderContact {
     /// A leader has spoken.
     pub(super) fn note(&self) {
-        let now = runtime::RaftInstant::now();
+        let now = RaftInstant::now();
         self.0.send_if_modified(|heard| {
-            let is_news = heard.is_none_or(|heard| heard + CONTACT_GRAIN <= now);
+            let is_news = heard.is_none_or(|heard| heard + CONTACT_PERIOD_MIN <= now);
             if is_news {
                 *heard = Some(now);
             }

@@ -6,6 +6,7 @@ mod time;
 mod watch;
 
 pub(super) use time::RaftInstant;
+pub(super) use watch::{RaftWatch, WatchReceiver, WatchSender};
 
 use super::{
     tasks::{self, RaftTaskError, TaskHandle},

@@ -10,11 +10,10 @@ use super::{alarm::Alarm, contact::ContactWatch, machine::Raft, runtime, tasks, 
 use crate::{FailureCause, LogFailure, history};
 use openraft::{
     AsyncRuntime, RaftMetrics, ServerState,
-    async_runtime::{Instant, WatchReceiver, watch::RecvError},
+    async_runtime::{Instant, WatchReceiver as _, watch::RecvError},
+    errors::Fatal,
 };
 use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering::Relaxed};
-
-type WatchKind = <runtime::TaskRuntime as AsyncRuntime>::Watch;
 
 /// Whether this manager leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +42,12 @@ pub(super) fn watch(
             status.elected(seen.term, role);
             status.follows(seen.leader);
             if let Err(error) = seen.running {
-                if !matches!(error, openraft::errors::Fatal::Stopped) {
-                    alarm.raise(LogFailure::Disk(FailureCause::of(error)));
+                if !matches!(error, Fatal::Stopped) {
+                    let failure = match error {
+                        Fatal::Panicked => LogFailure::Panicked,
+                        Fatal::StorageError(_) | Fatal::Stopped => LogFailure::Disk,
+                    };
+                    alarm.raise(failure(FailureCause::of(error)));
                 }
                 return;
             }
@@ -56,7 +59,7 @@ pub(super) fn watch(
             };
             if changed.is_err() {
                 // Raft is gone without a word: it panicked, or this session is over.
-                alarm.raise(LogFailure::Disk("raft ended".into()));
+                alarm.raise(LogFailure::Panicked("raft ended".into()));
                 return;
             }
         }
@@ -64,7 +67,7 @@ pub(super) fn watch(
 }
 
 /// What is seen in one look.
-struct Seen {
+struct RaftLook {
     term: u64,
     /// Whether this manager leads.
     leads: bool,
@@ -74,11 +77,11 @@ struct Seen {
     leader: Option<u64>,
     /// When it no longer can be, if nothing is heard.
     until: Option<runtime::RaftInstant>,
-    running: Result<(), openraft::errors::Fatal<types::Types>>,
+    running: Result<(), Fatal<types::Types>>,
 }
 
 /// `heard_until` says until when another leader counts as being there.
-fn look(now: &RaftMetrics<types::Types>, heard_until: Option<runtime::RaftInstant>) -> Seen {
+fn look(now: &RaftMetrics<types::Types>, heard_until: Option<runtime::RaftInstant>) -> RaftLook {
     let lead = lead(now);
     // One that has just joined knows an old membership of somebody else alone.
     let is_sole = now.membership_config.nodes().map(|(raft_id, _)| *raft_id).eq([now.id]);
@@ -92,13 +95,11 @@ fn look(now: &RaftMetrics<types::Types>, heard_until: Option<runtime::RaftInstan
     let is_there = lead == Lead::Alone || until.is_some();
     let leader = now.current_leader.filter(|_| is_there);
     let (term, running) = (now.current_term, now.running_state.clone());
-    Seen { term, leads: lead != Lead::No && is_there, is_sole, leader, until, running }
+    RaftLook { term, leads: lead != Lead::No && is_there, is_sole, leader, until, running }
 }
 
 async fn next_news(
-    metrics: &mut <WatchKind as openraft::async_runtime::Watch>::Receiver<
-        RaftMetrics<types::Types>,
-    >,
+    metrics: &mut runtime::WatchReceiver<RaftMetrics<types::Types>>,
     contact: &mut ContactWatch,
 ) -> Result<(), RecvError> {
     tokio::select! {

@@ -373,6 +373,10 @@ async fn a_folder_is_of_one_life_as_a_manager_and_no_other() {
     let refused = Log::open(config, Hashes::default()).await.expect_err("it was manager 2");
     assert!(matches!(refused, OpenError::OtherManager { found: 2, wanted: 5, .. }), "{refused}");
     assert!(refused.hint().is_some_and(|hint| hint.contains("move the log away")));
+    let config = Config { origin: LogOrigin::Founds, ..all.config(2) };
+    let refused = Log::open(config, Hashes::default()).await.expect_err("it has founded nothing");
+    assert!(matches!(refused, OpenError::OtherManager { found: 2, wanted: 1, .. }), "{refused}");
+    assert!(refused.hint().is_some_and(|hint| hint.contains("join again")));
     all.open(2).await.expect("as before");
     let foreign = all.log(2).hear(Bytes::from_static(b"nonsense")).await;
     assert!(!foreign.is_empty(), "whoever asks is told");
