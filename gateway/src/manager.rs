@@ -91,8 +91,12 @@ const METRICS_CONNECTIONS_MAX: u32 = 64;
 /// Between two tries to tell the other managers where this one listens.
 const ANNOUNCE_PERIOD: Duration = Duration::from_millis(500);
 
-/// Runs a manager until `stop`, or until its log halts.
-pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), ManagerError> {
+/// Runs a manager until `stop`, or until its log halts. Says where the log has it listen for other
+/// machines: one that becomes a manager again listens there.
+pub async fn run(
+    config: ManagerConfig,
+    stop: CancellationToken,
+) -> Result<Option<door::DoorAddress>, ManagerError> {
     let node = identity(&config.state_dir)?;
     let identity = drive::ManagerIdentity {
         node,
@@ -115,7 +119,7 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
     let log = Arc::new(Log::open(log, state.fold()).await?);
     let link = Arc::new(peers::LeaderClient::new(others.clone(), log.leadership()));
     let (drive, turns) = drive::Drive::start(log.clone(), state, link);
-    let keeping = tokio::spawn(members::keep(drive.clone(), node));
+    let keeping = tokio::spawn(members::keep(drive.clone(), node, others.clone()));
     let keeping = tokio_util::task::AbortOnDropHandle::new(keeping);
     tokio::spawn(stop_deciding(drive.clone(), stop.clone()));
     if let Some(period_ns) = config.heartbeat_period_ns {
@@ -127,8 +131,9 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
     stop.cancel();
     // The thread ends by itself; it is joined so that nothing is proposed to a log that is closing.
     drop(tokio::task::spawn_blocking(move || turns.join()).await);
+    let port = door::DoorAddress::of(node, &drive.newest().view);
     Log::clone(&log).close().await;
-    Ok(())
+    Ok(port)
 }
 
 /// Serves people, agents and other machines until `stop`.

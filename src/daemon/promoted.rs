@@ -45,6 +45,11 @@ impl PortWish {
         }
     }
 
+    /// The addresses that a manager has had.
+    pub(super) fn of(port: DoorAddress) -> PortWish {
+        PortWish { listen: port.listen.to_string(), advertise: port.advertise.to_string() }
+    }
+
     /// Writes it down, for the time when the machine is a manager.
     pub(super) fn write(&self, state: &StateDir) -> Result<()> {
         let path = state.path().join(joined::PORT_FILE);

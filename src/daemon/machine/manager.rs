@@ -18,13 +18,18 @@ use tokio_util::sync::CancellationToken;
 
 /// The two halves of a manager's machine, while they run.
 struct ManagerHalves {
-    managing: JoinHandle<Result<(), ManagerError>>,
+    managing: JoinHandle<ManagingEnd>,
     following: JoinHandle<Result<(), AgentError>>,
     /// Ends both.
     end: CancellationToken,
     /// The manager's number in raft.
     own: u64,
 }
+
+/// The end of a manager: where it was found, if it has ended in order.
+type ManagingEnd = Result<Option<skep_gateway::door::DoorAddress>, ManagerError>;
+/// How manager and agent have ended, and what the machine is to become.
+type HowItEnded = (ManagingEnd, Result<(), AgentError>, Option<RoleChange>);
 
 /// The number in raft of the manager that has founded its cluster.
 const FIRST_MANAGER: u64 = 1;
@@ -56,10 +61,11 @@ impl MachineDaemon {
         let following = tokio::spawn(agent.run(end.clone()));
         let halves = ManagerHalves { managing, following, end, own };
         let (managed, followed, change) = self.until_both_end(halves, &handle).await?;
-        managed.with_context(|| format!("state folder {}", self.state.path().display()))?;
+        let port =
+            managed.with_context(|| format!("state folder {}", self.state.path().display()))?;
         if let (Some(RoleChange::BecomeWorker), Ok(())) = (change, &followed) {
             let status = handle.status().borrow().clone();
-            return self.demoted(&status).map(Some);
+            return self.demoted(&status, port).map(Some);
         }
         let state = self.inbox.state.borrow().state();
         match lifecycle::after_managing(state, end_of(&followed)) {
@@ -113,7 +119,7 @@ impl MachineDaemon {
         &mut self,
         mut halves: ManagerHalves,
         agent: &AgentHandle,
-    ) -> Result<(Result<(), ManagerError>, Result<(), AgentError>, Option<RoleChange>)> {
+    ) -> Result<HowItEnded> {
         let (mut followed, mut change) = (None, None);
         let mut changes = pin!(role_changes(agent.clone(), Some(halves.own)));
         let managed = loop {

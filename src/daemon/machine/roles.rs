@@ -10,14 +10,14 @@ use crate::daemon::{
 };
 use anyhow::{Context, Result};
 use skep_agent::{AgentHandle, AgentStatus, ManagerEndpoint};
-use skep_gateway::manager::ManagerPromotion;
+use skep_gateway::{door::DoorAddress, manager::ManagerPromotion};
 use skep_proto::v1::NodeRole;
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Pause before a worker that could not become a manager tries it again.
-const PROMOTION_RETRY_DELAY: Duration = Duration::from_secs(5);
+pub(super) const PROMOTION_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Returns when the machine is to become something else. `own` is its number in raft as a manager.
 pub(super) async fn role_changes(agent: AgentHandle, own: Option<u64>) -> RoleChange {
@@ -50,28 +50,43 @@ impl MachineDaemon {
         stop: &CancellationToken,
     ) -> Result<MachineRole> {
         let error = match self.promote(status) {
-            Ok(role) => return Ok(role),
+            Ok(role) => {
+                self.inbox.state.send_modify(|local| local.problem = LocalProblem::default());
+                return Ok(role);
+            }
             Err(error) => error,
         };
-        let problem = LocalProblem::of(&error);
-        tracing::warn!("this node can't become a manager yet: {}", problem.message);
-        self.inbox.state.send_modify(|local| local.problem = problem);
+        self.not_promoted(&error);
         stop.run_until_cancelled(sleep(PROMOTION_RETRY_DELAY)).await;
         Ok(MachineRole::Worker(joined::follow(&self.state)?, BegunBy::Start))
     }
 
-    /// What it is to be is written down first.
-    fn promote(&self, status: &AgentStatus) -> Result<MachineRole> {
+    /// It stays a worker. The same reason is told once.
+    pub(super) fn not_promoted(&self, error: &anyhow::Error) {
+        let problem = LocalProblem::of(error);
+        if self.inbox.state.borrow().problem.message != problem.message {
+            tracing::warn!("this node can't become a manager yet: {}", problem.message);
+        }
+        self.inbox.state.send_modify(|local| local.problem = problem);
+    }
+
+    /// As which manager it would begin. Refused where it can't listen for the others.
+    pub(super) fn promotion(&self, status: &AgentStatus) -> Result<ManagerPromotion> {
         let wanted = status.membership.context("nobody has said what this node is to be")?;
         let managers = addresses(status);
         let first = managers.first().map_or("", String::as_str);
-        let manager = ManagerPromotion {
+        Ok(ManagerPromotion {
             raft_id: wanted.raft_id,
             lineage: wanted.lineage,
             cluster: status.cluster_id,
             port: self.port.choose(first).context("the port of this manager")?,
             managers,
-        };
+        })
+    }
+
+    /// What it is to be is written down first.
+    fn promote(&self, status: &AgentStatus) -> Result<MachineRole> {
+        let manager = self.promotion(status)?;
         tracing::info!(
             number = manager.raft_id, listen = %manager.port.listen,
             advertise = %manager.port.advertise, "this node becomes a manager; tasks go on"
@@ -80,8 +95,17 @@ impl MachineDaemon {
         Ok(MachineRole::Manager(BegunBy::Start))
     }
 
-    /// A manager becomes a worker, which follows the managers that it knows.
-    pub(super) fn demoted(&self, status: &AgentStatus) -> Result<MachineRole> {
+    /// A manager becomes a worker, which follows the managers that it knows. `port` is where it was
+    /// found as a manager, and will be if it becomes one again.
+    pub(super) fn demoted(
+        &mut self,
+        status: &AgentStatus,
+        port: Option<DoorAddress>,
+    ) -> Result<MachineRole> {
+        if let Some(port) = port {
+            self.port = promoted::PortWish::of(port);
+            self.port.write(&self.state)?;
+        }
         let managers = addresses(status);
         let manager = managers.first().context("no other manager is known")?;
         tracing::info!(manager, "this node is a manager no more; tasks go on");

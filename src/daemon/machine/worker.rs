@@ -1,9 +1,9 @@
 //! A machine that follows the manager of another one.
 
-use super::{MachineDaemon, MachineRole, end_of, roles::role_changes};
+use super::{MachineDaemon, MachineRole, end_of, roles};
 use crate::daemon::{
     joined::JoinedCluster,
-    lifecycle::{self, Afterwards, AgentEnd, BegunBy},
+    lifecycle::{self, Afterwards, AgentEnd, BegunBy, RoleChange},
     local::LocalProblem,
     node::{self, FollowedEndpoint, FollowedProcess},
     promoted,
@@ -11,7 +11,7 @@ use crate::daemon::{
 use anyhow::{Context, Result};
 use skep_agent::{AgentError, AgentHandle, ManagerEndpoint, NodeAgent};
 use skep_proto::v1::LocalNodeState;
-use std::pin::pin;
+use std::{pin::Pin, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -96,7 +96,7 @@ impl MachineDaemon {
         agent: &AgentHandle,
         end: &CancellationToken,
     ) -> Result<FollowerEnd> {
-        let mut changes = pin!(role_changes(agent.clone(), None));
+        let mut changes = role_change_after(Duration::ZERO, agent.clone());
         loop {
             tokio::select! {
                 ended = &mut following => {
@@ -104,6 +104,13 @@ impl MachineDaemon {
                 }
                 Some(waiting) = self.inbox.next() => self.answer_member(waiting, agent),
                 _ = &mut changes, if !self.is_leaving() => {
+                    // Looked at before anything ends: a worker that can't become a manager yet
+                    // stays a worker.
+                    if let Err(error) = self.promotion(&agent.status().borrow().clone()) {
+                        self.not_promoted(&error);
+                        changes = role_change_after(roles::PROMOTION_RETRY_DELAY, agent.clone());
+                        continue;
+                    }
                     end.cancel();
                     let ended = following.await.context("the agent's task")?;
                     return Ok(match ended {
@@ -114,6 +121,17 @@ impl MachineDaemon {
             }
         }
     }
+}
+
+/// Returns when the node is to become a manager, and not before this delay.
+fn role_change_after(
+    delay: Duration,
+    agent: AgentHandle,
+) -> Pin<Box<dyn Future<Output = RoleChange> + Send>> {
+    Box::pin(async move {
+        tokio::time::sleep(delay).await;
+        roles::role_changes(agent, None).await
+    })
 }
 
 fn why_left(how: AgentEnd) -> LocalProblem {
