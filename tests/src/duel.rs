@@ -7,6 +7,7 @@
 pub mod encoded;
 pub mod etcd;
 pub mod load;
+mod members;
 pub mod server;
 pub mod skep;
 

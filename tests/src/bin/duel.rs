@@ -1,5 +1,5 @@
-//! Commands committed by us and by etcd, in turn: `duel SKEP [PAIRS] [SECONDS] [LOAD…]`. A Markdown
-//! table to stdout.
+//! Commands committed by us and by etcd, in turn: `duel [--members N] SKEP [PAIRS] [SECONDS]
+//! [LOAD…]`. A Markdown table to stdout.
 //!
 //! A load is a number of clients, or `streams`, or `calls`: 256 clients whose calls ask nothing of
 //! the log, which is what the door alone costs. Without any, all of them; one alone is for looking
@@ -34,16 +34,26 @@ struct Duel {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let program =
-        PathBuf::from(arguments.first().context("usage: duel SKEP [PAIRS] [SECONDS] [LOAD…]")?);
+    let mut arguments: Vec<String> = env::args().skip(1).collect();
+    let mut members = 1;
+    if let [flag, count, ..] = &arguments[..]
+        && flag == "--members"
+    {
+        members = count.parse().context("--members N")?;
+        arguments.drain(..2);
+    }
+    let program = PathBuf::from(
+        arguments.first().context("usage: duel [--members N] SKEP [PAIRS] [SECONDS] [LOAD…]")?,
+    );
     let number =
         |at: usize, default: u64| arguments.get(at).and_then(|w| w.parse().ok()).unwrap_or(default);
     let dir = env::temp_dir().join(format!("skep-duel-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let duel = Duel {
-        skep: Arc::new(Skep::start(&program, &dir, &["--runtime", "process"]).await?),
-        etcd: Arc::new(Etcd::start(&dir, ETCD_PORT).await?),
+        skep: Arc::new(
+            Skep::start_members(&program, &dir, &["--runtime", "process"], members).await?,
+        ),
+        etcd: Arc::new(Etcd::start(&dir, ETCD_PORT, members).await?),
         pairs: number(1, 5) as usize,
         time: Duration::from_secs(number(2, 3)),
     };

@@ -1,7 +1,7 @@
 //! The load: so many callers at once, for so long, each waiting for its answer before it asks
 //! again.
 
-use super::{Figures, server::Server};
+use super::{Figures, server::Servers};
 use anyhow::Result;
 use std::{
     future::Future,
@@ -31,7 +31,7 @@ impl LoadAnswer {
 }
 
 /// Runs `callers` at once for `time`; each calls again as soon as it is answered.
-pub async fn run<C, F>(server: &Server, callers: usize, time: Duration, call: C) -> Result<Figures>
+pub async fn run<C, F>(server: &Servers, callers: usize, time: Duration, call: C) -> Result<Figures>
 where
     C: Fn(usize, u64) -> F + Clone + Send + 'static,
     F: Future<Output = Result<LoadAnswer>> + Send,

@@ -39,6 +39,16 @@ impl Server {
     }
 }
 
+/// The members of one cluster.
+pub struct Servers(pub Vec<Server>);
+
+impl Servers {
+    /// User and system time of all of them so far.
+    pub fn cpu(&self) -> Result<Duration> {
+        self.0.iter().map(Server::cpu).sum()
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // It may have ended by itself.

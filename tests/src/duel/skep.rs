@@ -1,6 +1,6 @@
 //! Our side: a daemon, and node label updates of 256 bytes, one by one or on streams.
 
-use super::{encoded, load::LoadAnswer, server::Server};
+use super::{encoded, load::LoadAnswer, members, server};
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use skep_proto::v1::{
@@ -23,8 +23,8 @@ pub const IN_FLIGHT: usize = 100;
 
 /// A running daemon and the ways to it.
 pub struct Skep {
-    /// The process.
-    pub server: Server,
+    /// The processes.
+    pub server: server::Servers,
     channels: Vec<Channel>,
     socket: PathBuf,
 }
@@ -32,6 +32,16 @@ pub struct Skep {
 impl Skep {
     /// Starts a daemon with its state below a folder, and further flags.
     pub async fn start(program: &Path, dir: &Path, flags: &[&str]) -> Result<Skep> {
+        Skep::start_members(program, dir, flags, 1).await
+    }
+
+    /// The same with so many managers. The first one leads, and is asked.
+    pub async fn start_members(
+        program: &Path,
+        dir: &Path,
+        flags: &[&str],
+        members: usize,
+    ) -> Result<Skep> {
         let socket = dir.join("skep.sock");
         let arguments = [
             "daemon".to_owned(),
@@ -44,14 +54,18 @@ impl Skep {
         ];
         let arguments: Vec<String> =
             arguments.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
-        let server = Server::start(program, &arguments, &dir.join("skep.log"))?;
+        let first = server::Server::start(program, &arguments, &dir.join("skep.log"))?;
         let mut channels = Vec::new();
         for _ in 0..CONNECTIONS {
             channels.push(connect(&socket).await?);
         }
-        let skep = Skep { server, channels, socket };
+        let server = server::Servers(vec![first]);
+        let mut skep = Skep { server, channels, socket };
         for _ in 0..100 {
             if skep.update(0, 0).await.is_ok() {
+                if members > 1 {
+                    skep.server.0.extend(members::join(program, dir, &skep.socket, members)?);
+                }
                 return Ok(skep);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
