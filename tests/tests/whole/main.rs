@@ -11,6 +11,8 @@ mod engines;
 mod joins;
 mod machines;
 mod managers;
+mod network;
+mod partitions;
 mod stage;
 
 use disk::LoopDisk;

@@ -2,17 +2,18 @@
 //! everything starts again at once.
 
 use super::stage::{Client, Testbed, Worker};
+use std::ffi::OsStr;
 
 /// What a command says that must succeed.
-fn says(client: &Client, args: &[&str]) -> String {
+pub(crate) fn says(client: &Client, args: &[&str]) -> String {
     let (code, out, err) = client.runs(args);
     assert_eq!(code, 0, "skep {args:?}\n{out}\n{err}");
     out
 }
 
 /// The first manager, with an open port, and what others join with.
-struct SeveralManagers {
-    stage: Testbed,
+pub(crate) struct SeveralManagers {
+    pub(crate) stage: Testbed,
     address: String,
 }
 
@@ -20,17 +21,35 @@ impl SeveralManagers {
     fn found() -> SeveralManagers {
         let mut stage = Testbed::new();
         stage.start();
-        let opened = stage.says(&["cluster", "init", "--listen-addr", "127.0.0.1:0"]);
+        SeveralManagers::of(stage, "127.0.0.1")
+    }
+
+    /// Of a daemon that runs, whose port is opened at this address.
+    pub(crate) fn of(stage: Testbed, host: &str) -> SeveralManagers {
+        let listen = format!("{host}:0");
+        let opened = stage.says(&["cluster", "init", "--listen-addr", &listen]);
         let address = opened.split_once("--join ").unwrap().1.split_once(' ').unwrap().0.to_owned();
         SeveralManagers { stage, address }
     }
 
     /// One more machine, which joins with the token of a role.
     fn join(&self, name: &str, role: &str) -> Worker {
+        self.join_under(&["env"], name, role, "127.0.0.1")
+    }
+
+    /// The same with its port at this address, under a program that becomes its daemon.
+    pub(crate) fn join_under(
+        &self,
+        program: &[impl AsRef<OsStr>],
+        name: &str,
+        role: &str,
+        host: &str,
+    ) -> Worker {
         let token = self.stage.says(&["cluster", "token", "-q", role]).trim().to_owned();
         let mut machine = Worker::new(&self.stage, name);
-        let port = ["--listen-addr", "127.0.0.1:0"];
-        machine.start(&[&["--join", &self.address, "--token", &token], &port[..]].concat());
+        let listen = format!("{host}:0");
+        let flags = ["--join", &self.address, "--token", &token, "--listen-addr", &listen];
+        machine.start_under(program, &flags);
         machine
     }
 
@@ -42,21 +61,25 @@ impl SeveralManagers {
     }
 
     /// Waits until so many managers vote, as one of them says.
-    fn until_managers(&self, client: &Client, count: usize) {
+    pub(crate) fn until_managers(&self, client: &Client, count: usize) {
         self.stage.wait("the managers vote", || managers(client).len() == count);
     }
 
-    /// Waits until all of them have the same history.
     fn until_equal(&self, clients: &[Client]) {
-        self.stage.wait("the digests are equal", || {
-            let digests: Vec<String> = clients.iter().map(digest).collect();
-            !digests[0].is_empty() && digests.iter().all(|digest| *digest == digests[0])
-        });
+        until_equal(&self.stage, clients);
     }
 }
 
+/// Waits until all of them have the same history.
+pub(crate) fn until_equal(stage: &Testbed, clients: &[Client]) {
+    stage.wait("the digests are equal", || {
+        let digests: Vec<String> = clients.iter().map(digest).collect();
+        !digests[0].is_empty() && digests.iter().all(|digest| *digest == digests[0])
+    });
+}
+
 /// The managers that vote: who leads, and who answers.
-fn managers(client: &Client) -> Vec<String> {
+pub(crate) fn managers(client: &Client) -> Vec<String> {
     let (_, out, _) = client.runs(&["node", "ls", "--format", "{{.Hostname}} {{.ManagerStatus}}"]);
     let votes = |line: &&str| line.ends_with(" Leader") || line.ends_with(" Reachable");
     out.lines().filter(votes).map(str::to_owned).collect()
@@ -194,4 +217,30 @@ fn what_tasks_print_is_read_at_any_manager_whichever_has_the_nodes_session() {
         });
     }
     says(&two.client(), &["service", "rm", "web"]);
+}
+
+#[test]
+fn a_manager_whose_disk_was_set_back_is_sent_what_it_lacks_and_harms_nobody() {
+    let cluster = SeveralManagers::found();
+    let [mut two, three] = cluster.with_two_more();
+    let clients = [cluster.stage.client(), two.client(), three.client()];
+    says(&clients[0], &["service", "create", "-q", "--name", "web", "/bin/sleep", "600"]);
+    cluster.until_equal(&clients);
+    assert_eq!(two.stop(), 0);
+    let before = cluster.stage.file("two-before");
+    cluster.stage.copy_store(two.state(), &before);
+    two.start(&[]);
+    cluster.until_managers(&clients[0], 3);
+    for round in 0..5 {
+        let label = format!("round={round}");
+        says(&clients[1], &["service", "update", "-q", "--label-add", &label, "web"]);
+    }
+    two.kill();
+    cluster.stage.copy_store(&before, two.state());
+    two.start(&[]);
+    cluster.until_managers(&clients[1], 3);
+    cluster.until_equal(&clients);
+    let failed = cluster.stage.log();
+    assert!(!failed.contains("the log failed"), "{failed}");
+    says(&clients[1], &["service", "rm", "web"]);
 }

@@ -1,6 +1,7 @@
 //! A daemon below a temporary folder, and clients of it. Whatever it started ends with the test.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -90,8 +91,8 @@ impl Testbed {
     }
 
     /// The same under a program that becomes the daemon.
-    pub(crate) fn start_under(&mut self, program: &[&str]) {
-        let mut command = Command::new(program[0]);
+    pub(crate) fn start_under(&mut self, program: &[impl AsRef<OsStr>]) {
+        let mut command = Command::new(&program[0]);
         command.args(&program[1..]).arg(skep());
         self.start_as(command);
     }
@@ -250,8 +251,19 @@ impl Worker {
 
     /// Starts its daemon with these flags.
     pub(crate) fn start(&mut self, flags: &[&str]) {
+        self.start_as(Command::new(skep()), flags);
+    }
+
+    /// The same under a program that becomes the daemon.
+    pub(crate) fn start_under(&mut self, program: &[impl AsRef<OsStr>], flags: &[&str]) {
+        let mut command = Command::new(&program[0]);
+        command.args(&program[1..]).arg(skep());
+        self.start_as(command, flags);
+    }
+
+    fn start_as(&mut self, mut program: Command, flags: &[&str]) {
         let log = fs::File::create(&self.log).unwrap();
-        let daemon = Command::new(skep())
+        let daemon = program
             .args(["daemon", "--runtime", "process", "--hostname", &self.name])
             .arg("--state-dir")
             .arg(&self.state)
