@@ -92,12 +92,15 @@ pub enum MachineRequest {
         /// Which session.
         session: u64,
     },
-    /// No heartbeat for too long on an open stream.
+    /// No heartbeat for too long. It says nothing once another tenure has begun: each node has been
+    /// unknown since, and its grace has begun anew.
     Silent {
         /// Whose.
         node: Id,
         /// Which session.
         session: u64,
+        /// The revision at which the tenure began in which that was observed.
+        tenure: Revision,
     },
     /// An agent's observations of its tasks.
     Report {

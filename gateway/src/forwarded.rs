@@ -48,7 +48,9 @@ fn encode_machine(machine: &MachineRequest) -> Option<Wire> {
             })
         }
         MachineRequest::Close { node, session } => Wire::Close(session_ask(*node, *session)),
-        MachineRequest::Silent { node, session } => Wire::Silent(session_ask(*node, *session)),
+        MachineRequest::Silent { node, session, tenure: Revision(tenure) } => {
+            Wire::Silent(SessionAsk { tenure: *tenure, ..session_ask(*node, *session) })
+        }
         MachineRequest::Report { node, tasks } => Wire::Report(ReportAsk {
             node_id: node.to_bytes(),
             tasks: tasks.iter().map(|seen| seen.observed().clone()).collect(),
@@ -87,8 +89,9 @@ pub fn decode_request(forwarded: ForwardedRequest) -> Option<(Author, Request, u
         Wire::Close(SessionAsk { node_id, session, .. }) => {
             Request::Machine(MachineRequest::Close { node: Id::from_bytes(&node_id), session })
         }
-        Wire::Silent(SessionAsk { node_id, session, .. }) => {
-            Request::Machine(MachineRequest::Silent { node: Id::from_bytes(&node_id), session })
+        Wire::Silent(SessionAsk { node_id, session, tenure, .. }) => {
+            let (node, tenure) = (Id::from_bytes(&node_id), Revision(tenure));
+            Request::Machine(MachineRequest::Silent { node, session, tenure })
         }
         Wire::Report(ReportAsk { node_id, tasks }) => Request::Machine(MachineRequest::Report {
             node: Id::from_bytes(&node_id),
@@ -96,6 +99,13 @@ pub fn decode_request(forwarded: ForwardedRequest) -> Option<(Author, Request, u
         }),
     };
     Some((forwarded.author?, request, bytes))
+}
+
+/// The answer to a request of a kind that this program does not know.
+pub fn unknown_request() -> Answer {
+    let message = "the manager that leads does not know this request: its version is older";
+    let hint = "bring all managers to one version";
+    Answer::Refused(Refusal::unsupported(message).hint(hint))
 }
 
 /// An answer as it travels; `decided_on` is what it rests on. None says that nothing was decided.

@@ -3,18 +3,23 @@
 //! What comes next is decided by [`plan`]; here it is carried out, and what raft then says is
 //! recorded. Each step is right whatever was done before, so a new leader goes on anywhere.
 
+mod orphans;
 pub mod plan;
+mod room;
 
 use crate::{
     admit::{MachineRequest, Request},
     drive::Drive,
+    peers::ManagerPeers,
     turn::Answer,
 };
+use orphans::OrphanedSessions;
 use plan::MemberStep;
 use skep_log::{NoMemberChange, RaftMembers};
+use skep_projections::View;
 use skep_proto::{Id, author};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Between two looks at raft's members while nothing changes.
 const MEMBERS_LOOK_PERIOD: Duration = Duration::from_secs(1);
@@ -23,11 +28,17 @@ const MEMBER_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// What a request about a node takes of an entry, nearly.
 const MEMBERSHIP_REQUEST_BYTES: usize = 64;
 
+/// Between two looks for another leader while this one's disk is nearly full.
+const ROOM_LOOK_PERIOD: Duration = Duration::from_secs(5);
+
 /// Keeps raft's members while this manager, with this node, leads. Ends with the log.
-pub async fn keep(drive: Drive, own: Id) {
+pub async fn keep(drive: Drive, own: Id, others: ManagerPeers) {
     let (mut leadership, mut published) = (drive.log().leadership(), drive.published());
-    let mut told = String::new();
+    let (mut told, mut tenure) = (String::new(), LeaderLooks::new());
     loop {
+        if !leadership.borrow().leader {
+            tenure = LeaderLooks::new();
+        }
         if leadership.wait_for(|now| now.leader).await.is_err() {
             return;
         }
@@ -36,6 +47,14 @@ pub async fn keep(drive: Drive, own: Id) {
             tokio::time::sleep(MEMBERS_LOOK_PERIOD).await;
             continue;
         };
+        let view = drive.newest().view.clone();
+        // What has changed meanwhile is looked at again in the next round.
+        let silent = tenure.lost_sessions(&view, &members).into_iter().map(|(node, session)| {
+            let tenure = view.tenure().revision;
+            ask(&drive, own, MachineRequest::Silent { node, session, tenure })
+        });
+        futures::future::join_all(silent).await;
+        tenure.hand_over_for_room(&drive, &others, &members).await;
         match act(&drive, own, &members).await {
             Acted::Nothing => {
                 // Either way it is looked at again.
@@ -53,6 +72,54 @@ pub async fn keep(drive: Drive, own: Id) {
     }
 }
 
+/// What a leader remembers between two looks. Its patience begins anew with each tenure.
+struct LeaderLooks {
+    begun: Instant,
+    orphans: OrphanedSessions,
+    /// When another leader was last looked for.
+    room_at: Option<Instant>,
+}
+
+impl LeaderLooks {
+    fn new() -> LeaderLooks {
+        let (begun, orphans) = (Instant::now(), OrphanedSessions::default());
+        LeaderLooks { begun, orphans, room_at: None }
+    }
+
+    /// Sessions of which nobody else would say that they are over.
+    fn lost_sessions(&mut self, view: &View, members: &RaftMembers) -> Vec<(Id, u64)> {
+        let mut lost = plan::abandoned_sessions(view, members);
+        lost.extend(self.orphans.overdue(view, self.begun.elapsed()));
+        lost
+    }
+
+    /// Lets another manager lead where this one's disk is nearly full and that one's is not.
+    async fn hand_over_for_room(
+        &mut self,
+        drive: &Drive,
+        others: &ManagerPeers,
+        members: &RaftMembers,
+    ) {
+        let free = drive.log().free_share();
+        let looked = self.room_at.is_some_and(|at| at.elapsed() < ROOM_LOOK_PERIOD);
+        if !room::is_scarce(free) || looked {
+            return;
+        }
+        self.room_at = Some(Instant::now());
+        let voters = members.voters.iter().copied().filter(|raft_id| *raft_id != members.own);
+        let shares = others.free_shares(voters).await;
+        let Some(to) = room::roomiest(&shares) else { return };
+        tracing::warn!(
+            to,
+            "the disk of the log is nearly full ({:.1} % is free); another manager is to lead",
+            free * 100.0
+        );
+        if let Err(error) = drive.log().hand_over(to).await {
+            tracing::warn!(%error, "the lead was not handed over");
+        }
+    }
+}
+
 /// What came of a look.
 enum Acted {
     Nothing,
@@ -62,19 +129,25 @@ enum Acted {
 
 async fn act(drive: &Drive, own: Id, members: &RaftMembers) -> Acted {
     let view = drive.newest().view.clone();
-    for (node, session) in plan::abandoned_sessions(&view, members) {
-        ask(drive, own, MachineRequest::Silent { node, session }).await.ok();
+    let mut refused = Vec::new();
+    for step in plan::steps(&view, members) {
+        tracing::debug!(?step, "the managers change");
+        match carry_out(drive, own, step).await {
+            Ok(()) => return Acted::Done,
+            Err(why) => refused.push(why),
+        }
     }
-    let Some(step) = plan::next(&view, members) else { return Acted::Nothing };
-    tracing::debug!(?step, "the managers change");
-    let done = match step {
+    if refused.is_empty() { Acted::Nothing } else { Acted::Refused(refused.join("; ")) }
+}
+
+async fn carry_out(drive: &Drive, own: Id, step: MemberStep) -> Result<(), String> {
+    match step {
         MemberStep::Record { node, raft_id, membership } => {
             ask(drive, own, MachineRequest::Membership { node, raft_id, membership }).await
         }
         MemberStep::Change(change) => changed(drive.log().change_members(change).await),
         MemberStep::HandOver { to } => changed(drive.log().hand_over(to).await),
-    };
-    done.map_or_else(Acted::Refused, |()| Acted::Done)
+    }
 }
 
 fn changed(outcome: Result<(), NoMemberChange>) -> Result<(), String> {

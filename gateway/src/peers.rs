@@ -5,19 +5,24 @@
 //! snapshot. A connection is made when something is to be sent, and given up when it fails. Where a
 //! manager is says the log; whether it is the right one says its certificate.
 
+mod answers;
 mod connection;
+mod fate;
 mod joining;
 mod leader;
 mod logs;
+mod room;
 
 pub use connection::PeerError;
 pub use joining::{ApplicationError, ManagerApplication};
 pub use leader::LeaderClient;
 pub use logs::OrderElsewhere;
+pub(crate) use room::FREE_SHARE_UNIT;
 
 use crate::drive::DriveState;
 use bytes::Bytes;
 use connection::PeerConnection;
+use fate::CallFate;
 use futures::future::BoxFuture;
 use skep_log::{NoPeerAnswer, PeerAddress, PeerLane, PeerTransport};
 use skep_projections::View;
@@ -28,7 +33,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
 };
 use tokio::runtime::Handle;
-use tonic::{Code, Status, transport::Channel};
+use tonic::transport::Channel;
 
 /// Largest message between managers: some hundred entries of raft.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -138,21 +143,13 @@ impl PeerTransport for ManagerPeers {
                 Ok(answer) => Ok(answer.into_inner().body),
                 Err(status) => {
                     connection.note(&status);
-                    let told = status.message().to_owned();
-                    let refused = is_refused(&status);
-                    Err(if refused {
-                        NoPeerAnswer::Refused(told)
-                    } else {
-                        NoPeerAnswer::Lost(told)
+                    let told = fate::reason(&status);
+                    Err(match fate::of(&status) {
+                        CallFate::NotDone => NoPeerAnswer::Refused(told),
+                        CallFate::MayBeDone => NoPeerAnswer::Lost(told),
                     })
                 }
             }
         })
     }
-}
-
-/// Whether the other end says that it does not do this for us. With any other error it may have
-/// been carried out.
-fn is_refused(status: &Status) -> bool {
-    matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented)
 }

@@ -16,6 +16,7 @@ mod parts;
 mod recent;
 #[cfg(test)]
 mod stories;
+mod unheld;
 #[cfg(test)]
 mod world;
 
@@ -78,6 +79,8 @@ pub struct Sessions {
     by_node: BTreeMap<Id, Conn>,
     beats: BTreeSet<(Timestamp, Conn)>,
     overdue: overdue::OverdueSessions,
+    /// Sessions that are recorded here and that this manager does not hold.
+    unheld: overdue::OverdueSessions,
     paces: pace::NodePaces,
     /// When this manager last heard or looked: it listens for as long as it does so in time.
     listened_at: Timestamp,
@@ -153,6 +156,7 @@ impl Sessions {
             by_node: BTreeMap::new(),
             beats: BTreeSet::new(),
             overdue: overdue::OverdueSessions::default(),
+            unheld: unheld::recorded_at(own, view),
             paces: pace::NodePaces::default(),
             listened_at: Timestamp::NEVER,
             word_missing_since: None,
@@ -179,7 +183,8 @@ impl Sessions {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let look_at = self.listened_at + self.period_ns / LOOKS_PER_PERIOD;
         let beat_at = self.beats.first().map(|(at, _)| (*at).min(look_at));
-        beat_at.into_iter().chain(self.overdue.first()).min()
+        let lost = self.overdue.first().into_iter().chain(self.unheld.first());
+        beat_at.into_iter().chain(lost).min()
     }
 
     /// Time has come to `now`. Time in which this manager did not listen says nothing about agents:
@@ -192,6 +197,7 @@ impl Sessions {
             return;
         }
         self.overdue.forget_all();
+        self.unheld.postpone(now + self.grace_ns());
         for session in self.conns.values_mut() {
             let silent_ns = now.since(session.heard_at).saturating_sub(missed_ns);
             let silent_ns_max = session.period_ns * (defaults::HEARTBEAT_GRACE_PERIODS - 1);
@@ -304,13 +310,13 @@ impl Sessions {
             self.forget(conn);
             self.say_silent(node, session);
         }
-        while let Some((node, session)) = self.overdue.take(now) {
+        while let Some((node, session)) = self.overdue.take(now).or_else(|| self.unheld.take(now)) {
             self.say_silent(node, session);
         }
     }
 
     fn say_silent(&mut self, node: Id, session: u64) {
-        let silent = MachineRequest::Silent { node, session };
+        let silent = MachineRequest::Silent { node, session, tenure: self.tenure };
         self.ask(node, silent, PendingAnswer::Noted);
     }
 
@@ -403,6 +409,7 @@ impl Sessions {
         }
         for node in delta.nodes.iter().filter_map(|index| view.nodes().get(*index)) {
             self.node_changed(node);
+            self.note_unheld(node, now);
         }
         self.leave_vanished(view, delta);
         self.tell_managers(view, delta);
@@ -423,6 +430,7 @@ impl Sessions {
         }
         self.period_ns = period_ns;
         self.overdue.forget_all();
+        self.unheld.postpone(now + self.grace_ns());
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             let Some(session) = self.conns.get_mut(&conn) else { continue };
             self.beats.remove(&(session.silence_at, conn));

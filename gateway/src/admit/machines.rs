@@ -43,9 +43,10 @@ pub(super) fn admit(view: &View, machine: &MachineRequest) -> Result<Admitted, R
             let closed = SessionClosed { node_id: node.to_bytes(), session: *session };
             Ok(of_current_session(view, *node, *session, Kind::SessionClosed(closed)))
         }
-        MachineRequest::Silent { node, session } => {
+        MachineRequest::Silent { node, session, tenure } => {
             let down = |row: &NodeRow| row.silent || row.state == NodeState::Down;
-            if view.nodes().by_id(*node).is_some_and(|(_, row)| down(row)) {
+            let is_outdated = *tenure != view.tenure().revision;
+            if is_outdated || view.nodes().by_id(*node).is_some_and(|(_, row)| down(row)) {
                 return Ok(Admitted::unchanged(*node));
             }
             let silent = NodeSilent { node_id: node.to_bytes(), session: *session };

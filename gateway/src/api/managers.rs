@@ -1,6 +1,9 @@
 //! The gRPC service for other managers. Who may call it is said by the permission table.
 
-use crate::{authority::ManagerAuthority, drive::Drive, forwarded, hub::Hub, logs::Broker, reads};
+use crate::{
+    authority::ManagerAuthority, drive::Drive, forwarded, hub::Hub, logs::Broker,
+    peers::FREE_SHARE_UNIT, reads,
+};
 use futures::{Stream, StreamExt};
 use skep_log::BarrierError;
 use skep_proto::{
@@ -72,14 +75,18 @@ impl Managers for ManagersService {
             return Ok(Response::new(v1::ForwardedAnswers { answers: Vec::new(), not_leading }));
         }
         let requests = request.into_inner().requests.into_iter().map(forwarded::decode_request);
-        let requests = requests
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| Status::invalid_argument("a request that this manager does not know"))?;
-        let answers = self.drive.decide_forwarded(requests).await;
+        let requests: Vec<_> = requests.collect();
+        let known: Vec<bool> = requests.iter().map(Option::is_some).collect();
+        let answers = self.drive.decide_forwarded(requests.into_iter().flatten().collect()).await;
         // Each answer was given when all could see what it rests on.
         let seen = self.drive.newest().view.position().revision;
-        let answers = answers.into_iter().map(|answer| forwarded::encode_answer(answer, seen));
-        let answers = answers.collect();
+        let mut answers = answers.into_iter();
+        let answers = known.into_iter().map(|known| match known {
+            true => answers.next().flatten(),
+            // One that this program does not know keeps no other back.
+            false => Some(forwarded::unknown_request()),
+        });
+        let answers = answers.map(|answer| forwarded::encode_answer(answer, seen)).collect();
         Ok(Response::new(v1::ForwardedAnswers { answers, not_leading: false }))
     }
 
@@ -130,6 +137,11 @@ impl Managers for ManagersService {
         let order = told(Message::Logs(order.unwrap_or_default()));
         let taken = self.hub.order(Id::from_bytes(&node_id), order).await;
         Ok(Response::new(v1::AddedToOrder { taken }))
+    }
+
+    async fn room(&self, _: Request<v1::RoomRequest>) -> Result<Response<v1::RoomReply>, Status> {
+        let free = self.drive.log().free_share() * FREE_SHARE_UNIT;
+        Ok(Response::new(v1::RoomReply { free_millionths: free as u32 }))
     }
 
     async fn authority_key(

@@ -56,7 +56,9 @@ fn commands_that_are_refused_are_told_with_what_makes_them_work_again() {
 
 #[test]
 fn without_a_leader_nothing_is_said_to_be_well() {
-    let world = World::of("level 6 | node m1 role=manager | number m1 | node m2 role=manager | number m2 | votes m2");
+    let world = World::of(
+        "level 6 | node m1 role=manager | number m1 | votes m1 | node m2 role=manager | number m2 | votes m2",
+    );
     let found = cluster::leaderless(&world.view);
     let revision = world.view.position().revision;
     assert!(found.iter().all(|finding| finding.severity() != Severity::Ok));

@@ -19,6 +19,7 @@ mod followed_clock;
 mod forward;
 mod forwarding;
 mod identity;
+mod leading;
 mod obstacle;
 mod output;
 mod presence;
@@ -48,9 +49,7 @@ use crate::{
     turn::{Answer, Ask, ENTRY_RECORDS_MAX, Seeds},
 };
 use flight::Flight;
-use followed_clock::FollowedClock;
 use forwarding::Forwarding;
-use obstacle::Obstacle;
 use presence::Presence;
 use queue::{Asker, RequestArrival, RequestQueue, WaitingCaller};
 use replay::replay;
@@ -82,10 +81,10 @@ pub struct DriveCore<C> {
     /// The term in which it may lead, and the incarnation that a recovered log must begin.
     leads: Option<(u64, Option<u64>)>,
     /// Why it does not lead, and since when.
-    obstacle: Obstacle,
+    obstacle: obstacle::Obstacle,
     obstructed_since: Option<Uptime>,
     /// The log's time while it does not lead.
-    followed: FollowedClock,
+    followed: followed_clock::FollowedClock,
     /// No tenure begins before.
     retry_at: Uptime,
     free: FreeShare,
@@ -112,9 +111,9 @@ impl<C> DriveCore<C> {
             tenure: None,
             presence: Presence::default(),
             leads: None,
-            obstacle: Obstacle::NotElected,
+            obstacle: obstacle::Obstacle::NotElected,
             obstructed_since: None,
-            followed: FollowedClock::default(),
+            followed: followed_clock::FollowedClock::default(),
             retry_at: Uptime(0),
             free: FreeShare::default(),
             stops_at: None,
@@ -181,7 +180,7 @@ impl<C> DriveCore<C> {
             (DiskRoom::None, Request::Machine(_)) => false,
         };
         if forbidden {
-            return self.free.refusal();
+            return self.free.refusal(&self.of_this_manager());
         }
         self.queue.refusal(request, bytes)
     }
@@ -426,9 +425,9 @@ impl<C> DriveCore<C> {
 
     fn why_waiting(&self) -> String {
         if self.free.room() == DiskRoom::None {
-            self.free.limit().unwrap_or_default()
+            self.free.limit(&self.of_this_manager()).unwrap_or_default()
         } else if self.leads.is_none() {
-            self.obstacle.to_string()
+            self.why_not_led()
         } else {
             "the log is too slow: the command waited 5 s for its turn".into()
         }

@@ -28,7 +28,8 @@ pub struct NoLeaderLink;
 
 impl LeaderLink for NoLeaderLink {
     fn forward(&self, _: ForwardedRequests) -> BoxFuture<'static, ForwardOutcome> {
-        Box::pin(std::future::ready(ForwardOutcome::NotTaken))
+        let alone = "this manager knows no other one".to_owned();
+        Box::pin(std::future::ready(ForwardOutcome::NotTaken(alone)))
     }
 
     fn read_index(&self) -> BoxFuture<'static, Result<LeaderIndex, String>> {

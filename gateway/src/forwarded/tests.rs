@@ -46,7 +46,7 @@ fn requests() -> Vec<Request> {
         },
         MachineRequest::Conditions { node, session, conditions },
         MachineRequest::Close { node, session },
-        MachineRequest::Silent { node, session },
+        MachineRequest::Silent { node, session, tenure: Revision(3) },
         MachineRequest::Report { node, tasks: TaskReport::read_all(vec![seen]) },
     ];
     let claims = [

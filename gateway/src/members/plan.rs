@@ -33,12 +33,14 @@ pub enum MemberStep {
     },
 }
 
-/// The first thing that is not as the log wants it; none where all is.
-pub fn next(view: &View, members: &RaftMembers) -> Option<MemberStep> {
+/// What is not as the log wants it, in the order in which it is to be tried. One that raft refuses
+/// does not keep the others back: a manager that never answers would, for ever.
+pub fn steps(view: &View, members: &RaftMembers) -> Vec<MemberStep> {
     let wanted = wanted(view);
-    record(view, members)
-        .or_else(|| take_out(view, members, &wanted))
-        .or_else(|| take_in(members, &wanted))
+    let mut steps = records(view, members);
+    steps.extend(take_out(view, members, &wanted));
+    steps.extend(take_in(members, &wanted));
+    steps
 }
 
 /// The nodes that are to be managers, by their numbers.
@@ -60,8 +62,8 @@ fn membership(members: &RaftMembers, raft_id: u64) -> RaftMembership {
 
 /// A node of which the log says something else than raft. One that has not been taken in yet is no
 /// member, and keeps its number as long as it is wanted.
-fn record(view: &View, members: &RaftMembers) -> Option<MemberStep> {
-    view.managers().find_map(|(_, row)| {
+fn records(view: &View, members: &RaftMembers) -> Vec<MemberStep> {
+    let rows = view.managers().filter_map(|(_, row)| {
         let known = row.manager?;
         let membership = membership(members, known.raft_id);
         let waits = known.membership == RaftMembership::None
@@ -72,25 +74,28 @@ fn record(view: &View, members: &RaftMembers) -> Option<MemberStep> {
         };
         let (node, raft_id) = (row.id, known.raft_id);
         differs.then_some(MemberStep::Record { node, raft_id, membership })
-    })
+    });
+    rows.collect()
 }
 
 fn take_out(
     view: &View,
     members: &RaftMembers,
     wanted: &BTreeMap<u64, &NodeRow>,
-) -> Option<MemberStep> {
+) -> Vec<MemberStep> {
     let unwanted =
         |raft_id: &&u64| **raft_id <= view.newest_raft_id() && !wanted.contains_key(*raft_id);
-    if let Some(raft_id) = members.voters.iter().find(unwanted).copied() {
-        if raft_id != members.own {
-            return Some(MemberStep::Change(MemberChange::Demote { raft_id }));
+    let voters = members.voters.iter().filter(unwanted).filter_map(|raft_id| {
+        if *raft_id != members.own {
+            return Some(MemberStep::Change(MemberChange::Demote { raft_id: *raft_id }));
         }
         let others = members.voters.iter().filter(|other| wanted.contains_key(*other));
-        return heard_last(members, others).map(|to| MemberStep::HandOver { to });
-    }
-    let raft_id = members.followers.iter().find(unwanted).copied()?;
-    Some(MemberStep::Change(MemberChange::Remove { raft_id }))
+        heard_last(members, others).map(|to| MemberStep::HandOver { to })
+    });
+    let followers = members.followers.iter().filter(unwanted);
+    let removals =
+        followers.map(|raft_id| MemberStep::Change(MemberChange::Remove { raft_id: *raft_id }));
+    voters.chain(removals).collect()
 }
 
 /// The one that answered last: another one may be gone.
@@ -100,8 +105,8 @@ fn heard_last<'a>(members: &RaftMembers, others: impl Iterator<Item = &'a u64>) 
     others.min_by_key(silent).copied()
 }
 
-fn take_in(members: &RaftMembers, wanted: &BTreeMap<u64, &NodeRow>) -> Option<MemberStep> {
-    wanted.iter().find_map(|(raft_id, row)| match membership(members, *raft_id) {
+fn take_in(members: &RaftMembers, wanted: &BTreeMap<u64, &NodeRow>) -> Vec<MemberStep> {
+    let steps = wanted.iter().filter_map(|(raft_id, row)| match membership(members, *raft_id) {
         RaftMembership::Votes => None,
         RaftMembership::Follows => {
             Some(MemberStep::Change(MemberChange::Promote { raft_id: *raft_id }))
@@ -114,7 +119,8 @@ fn take_in(members: &RaftMembers, wanted: &BTreeMap<u64, &NodeRow>) -> Option<Me
                 address: port.advertise.clone(),
             })
         }),
-    })
+    });
+    steps.collect()
 }
 
 /// Sessions at managers that have not answered the leader for as long as a node may be silent:

@@ -1,6 +1,7 @@
 //! A connection to one other manager: TLS with both certificates, and the right node at the other
 //! end.
 
+use super::fate;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use skep_proto::{Id, os_error};
@@ -12,10 +13,8 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{net::TcpStream, runtime::Handle, sync::Mutex, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use tonic::{
-    Code, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
 
 /// A manager that has not taken a connection by then does not answer.
 const PEER_CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -96,9 +95,7 @@ impl PeerConnection {
 
     /// A call has failed: where that is the connection's fault, the next call makes another one.
     pub(super) fn note(&self, status: &Status) {
-        // A connection whose end is known already says so without a source.
-        let is_lost = matches!(status.code(), Code::Unknown | Code::Unavailable);
-        if (is_lost || std::error::Error::source(status).is_some())
+        if fate::is_connection_lost(status)
             && let Ok(mut open) = self.open.try_lock()
         {
             *open = None;

@@ -1,19 +1,15 @@
 //! The way to the manager that leads, for requests and reads that are made here.
 
-use super::{ManagerPeers, connection::PeerError, is_refused};
-use crate::{
-    drive::{ForwardOutcome, LeaderIndex, LeaderLink, NO_LEADER},
-    forwarded,
-};
+use super::{ManagerPeers, answers::read_answers, fate};
+use crate::drive::{ForwardOutcome, LeaderIndex, LeaderLink, NO_LEADER};
 use futures::future::BoxFuture;
 use skep_log::{Leadership, PeerLane};
 use skep_proto::{
     Position, Revision, Timestamp,
     v1::{ForwardedRequests, ReadIndexRequest},
 };
-use std::{error::Error, io, time::Duration};
+use std::time::Duration;
 use tokio::{sync::watch, time::timeout};
-use tonic::Status;
 
 /// A leader that has not answered requests by then is left: what became of them is unknown.
 const FORWARD_LIMIT: Duration = Duration::from_secs(15);
@@ -43,31 +39,30 @@ impl LeaderLink for LeaderClient {
         let mut leadership = self.leadership.clone();
         Box::pin(async move {
             let Some(node) = leader.and_then(|leader| peers.numbered(leader)) else {
-                return ForwardOutcome::NotTaken;
+                return ForwardOutcome::NotTaken(NO_LEADER.into());
             };
-            let (mut client, connection) = match peers.client(node, PeerLane::Bulk, "").await {
-                Ok(client) => client,
-                Err(error) => return not_taken(&error),
+            let mut sent = false;
+            let asking = async {
+                let client = peers.client(node, PeerLane::Bulk, "").await;
+                let (mut client, connection) = match client {
+                    Ok(client) => client,
+                    Err(error) => return ForwardOutcome::NotTaken(error.to_string()),
+                };
+                sent = true;
+                let answered = timeout(FORWARD_LIMIT, client.forward(message)).await;
+                answered.map_or_else(
+                    |_| ForwardOutcome::Lost("the manager that leads has not answered".into()),
+                    |answered| read_answers(answered, &connection),
+                )
             };
             let changed = leadership.wait_for(|now| now.known_leader != leader);
-            let asked = tokio::select! {
-                asked = timeout(FORWARD_LIMIT, client.forward(message)) => asked,
+            tokio::select! {
+                outcome = asking => return outcome,
                 // It may be gone, and would never answer.
-                _ = changed => return ForwardOutcome::Lost("the leader has changed".into()),
-            };
-            match asked {
-                Ok(Ok(answers)) if answers.get_ref().not_leading => ForwardOutcome::NotTaken,
-                Ok(Ok(answers)) => {
-                    let answers = answers.into_inner().answers;
-                    let answers = answers.into_iter().map(forwarded::decode_answer);
-                    ForwardOutcome::Answered(answers.collect())
-                }
-                Ok(Err(status)) => {
-                    connection.note(&status);
-                    failed(&status)
-                }
-                Err(_) => ForwardOutcome::Lost("the manager that leads has not answered".into()),
+                _ = changed => {}
             }
+            let why = "the leader has changed".to_owned();
+            if sent { ForwardOutcome::Lost(why) } else { ForwardOutcome::NotTaken(why) }
         })
     }
 
@@ -82,7 +77,7 @@ impl LeaderLink for LeaderClient {
             let reply = asked.map_err(|_| "the manager that leads does not answer".to_owned())?;
             let reply = reply.map_err(|status| {
                 connection.note(&status);
-                status.message().to_owned()
+                format!("the manager that leads: {}", fate::reason(&status))
             })?;
             let reply = reply.into_inner();
             if !reply.leads {
@@ -93,31 +88,4 @@ impl LeaderLink for LeaderClient {
             Ok(LeaderIndex { position, at: Timestamp(reply.at) })
         })
     }
-}
-
-fn not_taken(error: &PeerError) -> ForwardOutcome {
-    tracing::debug!(%error, "the manager that leads is not reached");
-    ForwardOutcome::NotTaken
-}
-
-fn failed(status: &Status) -> ForwardOutcome {
-    let told = status.message().to_owned();
-    if is_refused(status) || is_unsent(status) {
-        tracing::debug!(error = told, "the manager that leads takes nothing from this one");
-        return ForwardOutcome::NotTaken;
-    }
-    ForwardOutcome::Lost(told)
-}
-
-/// Whether there was not even a connection.
-fn is_unsent(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        let refused = error.downcast_ref::<io::Error>();
-        if refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

@@ -22,6 +22,14 @@ impl OverdueSessions {
         self.by_node.insert(node, silence_at);
     }
 
+    /// The same, unless this session is noted already.
+    pub(super) fn note_once(&mut self, silence_at: Timestamp, node: Id, session: u64) {
+        let noted = self.by_node.get(&node).and_then(|at| self.by_time.get(&(*at, node)));
+        if noted != Some(&session) {
+            self.note(silence_at, node, session);
+        }
+    }
+
     pub(super) fn first(&self) -> Option<Timestamp> {
         self.by_time.first_key_value().map(|((at, _), _)| *at)
     }
@@ -38,6 +46,14 @@ impl OverdueSessions {
     pub(super) fn forget(&mut self, node: Id) {
         if let Some(at) = self.by_node.remove(&node) {
             self.by_time.remove(&(at, node));
+        }
+    }
+
+    /// Each of them has until then at least.
+    pub(super) fn postpone(&mut self, silence_at: Timestamp) {
+        for ((_, node), session) in std::mem::take(&mut self.by_time) {
+            self.by_time.insert((silence_at, node), session);
+            self.by_node.insert(node, silence_at);
         }
     }
 

@@ -65,7 +65,7 @@ impl SessionsWorld {
                 Some(_) | None => drop(cluster.tell(statement)),
             }
         }
-        let sessions = Sessions::new(Id::NONE, &cluster.view);
+        let sessions = Sessions::new(MANAGER, &cluster.view);
         SessionsWorld {
             cluster,
             sessions,
@@ -109,6 +109,8 @@ impl SessionsWorld {
             }
             "missing" => self.sessions.handle_leader_word(super::LeaderWord::Missing, self.now),
             "heard" => self.sessions.handle_leader_word(super::LeaderWord::Heard, self.now),
+            // The manager's process is another one, in the same tenure.
+            "restart" => self.sessions = Sessions::new(MANAGER, &self.cluster.view),
             "stopping" => self.sessions.handle_stopping(),
             agent => self.agent(agent, rest),
         }

@@ -136,9 +136,13 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
     let node = id("node", "n1");
     let session = world.view.nodes().get(world.node("n1")).expect("it is there").session;
     assert_eq!(kinds(machine(&world, MachineRequest::Close { node, session })), ["session_closed"]);
-    assert_eq!(kinds(machine(&world, MachineRequest::Silent { node, session })), ["node_silent"]);
+    let tenure = world.view.tenure().revision;
+    let silent = MachineRequest::Silent { node, session, tenure };
+    assert_eq!(kinds(machine(&world, silent)), ["node_silent"]);
+    let before = MachineRequest::Silent { node, session, tenure: Revision(tenure.0 + 1) };
+    assert_eq!(kinds(machine(&world, before)), Vec::<&str>::new(), "of another tenure");
     let down = World::of("node n1 | down n1");
-    let silent = MachineRequest::Silent { node, session };
+    let silent = MachineRequest::Silent { node, session, tenure: down.view.tenure().revision };
     assert_eq!(kinds(machine(&down, silent)), Vec::<&str>::new());
     for session in [session + 1, 0] {
         assert_eq!(
@@ -146,7 +150,7 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
             Vec::<&str>::new()
         );
         assert_eq!(
-            kinds(machine(&world, MachineRequest::Silent { node, session })),
+            kinds(machine(&world, MachineRequest::Silent { node, session, tenure })),
             Vec::<&str>::new()
         );
     }

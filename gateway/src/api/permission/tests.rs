@@ -103,7 +103,7 @@ fn what_is_for_managers_is_open_to_managers() {
         let allowed = |letter: &char| may(path, &caller(*letter), &world.view, NOW).is_ok();
         MANAGERS.chars().filter(allowed).collect()
     };
-    for call in ["Forward", "ReadIndex", "AuthorityKey"] {
+    for call in ["Forward", "ReadIndex", "ReadLogs", "AddToOrder", "AuthorityKey", "Room"] {
         assert_eq!(may(&format!("/skep.v1.Managers/{call}")), "m", "{call}");
     }
     // Raft hears also whom this manager does not know yet, since it may be the one that is behind.

@@ -61,10 +61,18 @@ async fn a_machine_with_the_managers_token_gets_a_number_and_may_ask_what_manage
     let refused = managers.read_logs(order.clone()).await.unwrap_err();
     assert_eq!(refused.message(), "the node has no session with this manager");
     assert!(!managers.add_to_order(order).await.unwrap().into_inner().taken);
-    let unknown = v1::ForwardedRequests { requests: vec![v1::ForwardedRequest::default()] };
-    let refused = managers.forward(unknown).await.unwrap_err();
-    assert_eq!(refused.code(), Code::InvalidArgument);
-    assert_eq!(refused.message(), "a request that this manager does not know");
+    let requests = vec![v1::ForwardedRequest::default(), remove_service()];
+    let forwarded = managers.forward(v1::ForwardedRequests { requests }).await.unwrap();
+    let answers = forwarded.into_inner().answers.into_iter().map(forwarded::decode_answer);
+    let [Some((Answer::Refused(unknown), _)), Some((Answer::Refused(known), _))] =
+        &answers.collect::<Vec<_>>()[..]
+    else {
+        panic!("two refusals")
+    };
+    let older = "the manager that leads does not know this request: its version is older";
+    assert_eq!((&*unknown.message, &*known.message), (older, "service \"web\" not found"));
+    let room = managers.room(v1::RoomRequest {}).await.unwrap().into_inner();
+    assert!((1..=1_000_000).contains(&room.free_millionths), "{room:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

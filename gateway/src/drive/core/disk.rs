@@ -41,24 +41,25 @@ impl FreeShare {
         }
     }
 
-    /// What is refused, in the words of `skep status`; nothing when there is enough room.
-    pub fn limit(self) -> Option<String> {
+    /// What is refused, in the words of `skep status`; nothing when there is enough room. `of`
+    /// names the manager where there are several.
+    pub(super) fn limit(self, of: &str) -> Option<String> {
         let percent = self.0 * 100.0;
         match self.room() {
             DiskRoom::Enough => None,
             DiskRoom::Reserve => Some(format!(
-                "the disk of the log is nearly full: {percent:.1} % is free; below {:.0} % nothing is added",
+                "the disk of the log{of} is nearly full: {percent:.1} % is free; below {:.0} % nothing is added",
                 ADDITIONS_FREE_SHARE_MIN * 100.0
             )),
             DiskRoom::None => Some(format!(
-                "the disk of the log is full: {percent:.1} % is free; below {:.0} % nothing is recorded",
+                "the disk of the log{of} is full: {percent:.1} % is free; below {:.0} % nothing is recorded",
                 FREE_SHARE_MIN * 100.0
             )),
         }
     }
 
     /// Refuses what there is no room for.
-    pub(super) fn refusal(self) -> Option<Refusal> {
+    pub(super) fn refusal(self, of: &str) -> Option<Refusal> {
         let hint = match self.room() {
             DiskRoom::Enough => return None,
             // To remove services frees nothing: the log keeps all that was.
@@ -67,6 +68,6 @@ impl FreeShare {
             }
             DiskRoom::None => "make room on the disk; reads go on, and no restart is needed",
         };
-        self.limit().map(|limit| Refusal::exhausted(limit).hint(hint))
+        self.limit(of).map(|limit| Refusal::exhausted(limit).hint(hint))
     }
 }

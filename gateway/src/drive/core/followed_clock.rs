@@ -1,10 +1,9 @@
 //! The log's time at a manager that does not lead. PURE.
 //!
-//! The leader's clock says it. Between two words of the leader it goes on by a stopwatch: "5 minutes
-//! ago" must be right at each manager, also while nothing happens in the cluster.
+//! The leader's clock says it. Between two words of the leader it goes on by a stopwatch: "5
+//! minutes ago" must be right at each manager, also while nothing happens in the cluster.
 
-use super::DriveCore;
-use crate::clock::{Now, Uptime};
+use crate::clock::Uptime;
 use skep_proto::Timestamp;
 
 /// The newest time that was heard, and when.
@@ -24,23 +23,6 @@ impl FollowedClock {
     /// The time now; none where nothing was heard.
     pub(super) fn time(&self, uptime: Uptime) -> Option<Timestamp> {
         self.heard.map(|(at, since)| Timestamp(at.0.saturating_add(uptime.since(since))))
-    }
-}
-
-impl<C> DriveCore<C> {
-    /// The manager that leads has this time.
-    pub fn handle_leader_time(&mut self, at: Timestamp, now: Now) {
-        self.followed.note(at, now.uptime);
-    }
-
-    /// The log's time now: the tenure's, or where another manager leads, the one that it said.
-    pub fn log_time(&mut self, now: Now) -> Timestamp {
-        let committed = self.committed.at();
-        let at = match &mut self.tenure {
-            Some(tenure) => tenure.advance(now),
-            None => self.followed.time(now.uptime).unwrap_or(committed),
-        };
-        at.max(committed)
     }
 }
 

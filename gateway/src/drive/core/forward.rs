@@ -48,10 +48,13 @@ impl<C> DriveCore<C> {
 
     /// What became of a message to the leader.
     pub fn handle_forwarded(&mut self, job: ForwardJob<C>, outcome: ForwardOutcome, now: Now) {
-        self.forwarding.is_under_way = false;
+        (self.forwarding.is_under_way, self.forwarding.untaken) = (false, None);
         match outcome {
             ForwardOutcome::Answered(answers) => self.take_answers(job.asks, answers, now.uptime),
-            ForwardOutcome::NotTaken => self.wait_again(job.asks, now.uptime),
+            ForwardOutcome::NotTaken(why) => {
+                self.forwarding.untaken = Some(why);
+                self.wait_again(job.asks, now.uptime);
+            }
             ForwardOutcome::Lost(why) => self.lose(job.asks, &why, now.uptime),
         }
         self.forward(now.uptime);

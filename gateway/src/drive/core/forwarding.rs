@@ -42,8 +42,8 @@ pub enum ForwardOutcome {
     /// Its answers in the order of the requests, with what they rest on; none for a request that it
     /// has not decided and will not.
     Answered(Vec<Option<(Answer, Revision)>>),
-    /// None of them has reached a manager that leads.
-    NotTaken,
+    /// None of them has reached a manager that leads, and why.
+    NotTaken(String),
     /// They may have been decided, and nobody can tell.
     Lost(String),
 }
@@ -63,6 +63,8 @@ pub(super) struct Forwarding<C> {
     /// Whether a message is on its way.
     pub(super) is_under_way: bool,
     pub(super) retry_at: Uptime,
+    /// Why the leader took nothing the last time.
+    pub(super) untaken: Option<String>,
     pub(super) awaited: Vec<AwaitedAnswer<C>>,
 }
 
@@ -72,6 +74,7 @@ impl<C> Default for Forwarding<C> {
             has_leader: false,
             is_under_way: false,
             retry_at: Uptime(0),
+            untaken: None,
             awaited: Vec::new(),
         }
     }

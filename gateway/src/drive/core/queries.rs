@@ -4,6 +4,7 @@
 use super::{DriveCore, tenure::LeaderTenure, time};
 use crate::clock::{Now, Uptime};
 use skep_projections::View;
+use skep_proto::Timestamp;
 
 impl<C> DriveCore<C> {
     /// When [`DriveCore::handle_timeout`] wants to be called, if nothing happens before.
@@ -34,6 +35,21 @@ impl<C> DriveCore<C> {
     /// How long the log has had an entry without confirming it, in nanoseconds.
     pub fn unconfirmed_ns(&self, now: Now) -> u64 {
         self.flight.unconfirmed_since().map_or(0, |since| now.uptime.since(since))
+    }
+
+    /// The manager that leads has this time.
+    pub fn handle_leader_time(&mut self, at: Timestamp, now: Now) {
+        self.followed.note(at, now.uptime);
+    }
+
+    /// The log's time now: the tenure's, or where another manager leads, the one that it said.
+    pub fn log_time(&mut self, now: Now) -> Timestamp {
+        let committed = self.committed.at();
+        let at = match &mut self.tenure {
+            Some(tenure) => tenure.advance(now),
+            None => self.followed.time(now.uptime).unwrap_or(committed),
+        };
+        at.max(committed)
     }
 
     /// How far the log's time is ahead of the wall clock, in nanoseconds; negative where it is
@@ -68,6 +84,16 @@ impl<C> DriveCore<C> {
                 "the manager runs in safe mode: it serves reads and accepts nothing".into(),
             );
         }
-        self.free.limit()
+        self.free.limit(&self.of_this_manager())
+    }
+
+    /// " of NODE" where there are several managers; nothing where there is no other.
+    pub(super) fn of_this_manager(&self) -> String {
+        let view = &self.committed;
+        let own = view.nodes().by_id(self.identity.node).map(|(_, row)| row.hostname());
+        match own.filter(|_| view.managers().count() > 1) {
+            Some(hostname) => format!(" of {hostname}"),
+            None => String::new(),
+        }
     }
 }

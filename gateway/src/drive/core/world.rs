@@ -103,7 +103,7 @@ impl DriveWorld {
             ["leaderless"] => self.core.handle_leaderless(self.now),
             ["follow"] => self.core.handle_following(self.now),
             ["answer", ..] => self.answer_forward(&tokens[1..]),
-            ["untaken"] => self.end_forward(ForwardOutcome::NotTaken),
+            ["untaken"] => self.end_forward(ForwardOutcome::NotTaken("it is not reached".into())),
             ["lost"] => self.end_forward(ForwardOutcome::Lost("the way is cut".into())),
             ["turn"] => extra = self.turn(),
             ["begin"] => extra = self.begin(),

@@ -283,7 +283,7 @@ fn a_request_counts_what_can_be_large_in_it() {
             2 * of_task,
         ),
         (MachineRequest::Close { node, session: 1 }, 0),
-        (MachineRequest::Silent { node, session: 1 }, 0),
+        (MachineRequest::Silent { node, session: 1, tenure: skep_proto::Revision(1) }, 0),
     ];
     for (request, beside) in requests {
         let request = Request::Machine(request);

@@ -49,22 +49,39 @@ fn raft(own: u64, voters: &[u64], followers: &[u64]) -> RaftMembers {
     }
 }
 
+/// The first step.
 fn told(world: &World, members: &RaftMembers) -> String {
-    next(&world.view, members).map_or_else(
-        || "-".into(),
-        |step| match step {
-            MemberStep::Record { raft_id, membership, .. } => {
-                format!("record {raft_id} {membership:?}")
-            }
-            MemberStep::HandOver { to } => format!("hand over to {to}"),
-            MemberStep::Change(MemberChange::Add { raft_id, address, .. }) => {
-                format!("add {raft_id} at {address}")
-            }
-            MemberStep::Change(MemberChange::Promote { raft_id }) => format!("promote {raft_id}"),
-            MemberStep::Change(MemberChange::Demote { raft_id }) => format!("demote {raft_id}"),
-            MemberStep::Change(MemberChange::Remove { raft_id }) => format!("remove {raft_id}"),
-        },
-    )
+    all_told(world, members).into_iter().next().unwrap_or_else(|| "-".into())
+}
+
+fn all_told(world: &World, members: &RaftMembers) -> Vec<String> {
+    let told = |step| match step {
+        MemberStep::Record { raft_id, membership, .. } => {
+            format!("record {raft_id} {membership:?}")
+        }
+        MemberStep::HandOver { to } => format!("hand over to {to}"),
+        MemberStep::Change(MemberChange::Add { raft_id, address, .. }) => {
+            format!("add {raft_id} at {address}")
+        }
+        MemberStep::Change(MemberChange::Promote { raft_id }) => format!("promote {raft_id}"),
+        MemberStep::Change(MemberChange::Demote { raft_id }) => format!("demote {raft_id}"),
+        MemberStep::Change(MemberChange::Remove { raft_id }) => format!("remove {raft_id}"),
+    };
+    steps(&world.view, members).into_iter().map(told).collect()
+}
+
+#[test]
+fn a_manager_that_never_answers_keeps_no_other_from_being_taken_in() {
+    let mut world = world();
+    promote(&mut world, "n1", 4);
+    observe(&mut world, "n1", 4, RaftMembership::Follows);
+    world.tell("node n2");
+    promote(&mut world, "n2", 5);
+    let members = raft(1, &[1, 2, 3], &[4]);
+    assert_eq!(all_told(&world, &members), ["promote 4", "add 5 at 10.0.0.5:2377"]);
+    role(&mut world, "m3", NodeRole::Worker);
+    let steps = ["demote 3", "promote 4", "add 5 at 10.0.0.5:2377"];
+    assert_eq!(all_told(&world, &members), steps);
 }
 
 #[test]

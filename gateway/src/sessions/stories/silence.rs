@@ -169,3 +169,52 @@ fn word_of_a_leader_in_time_keeps_the_agents() {
          missing -> -",
     );
 }
+
+#[test]
+fn a_session_that_a_manager_has_forgotten_is_silent_unless_its_agent_comes_back() {
+    let begun = "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         restart -> -";
+    check(
+        "level 6 | member a",
+        &format!(
+            "{begun}
+         later 14999 -> -
+         later 1 -> ask silent
+         commit -> -
+         later 60000 -> -"
+        ),
+    );
+    // The manager stood still: the agent could not come back.
+    check(
+        "level 6 | member a",
+        &format!(
+            "{begun}
+         later 8000 -> -
+         suspended 30000 -> -
+         later 14999 -> -
+         later 2 -> ask silent"
+        ),
+    );
+    let mut world = SessionsWorld::of("level 6 | member a");
+    for step in ["a hello", "commit", "restart", "later 8000", "a hello", "commit", "later 4000"] {
+        world.act(step);
+    }
+    let told: Vec<String> =
+        ["a beat", "later 9000"].map(|step| world.act(step)).into_iter().collect();
+    assert!(told.iter().all(|told| !told.contains("silent")), "{told:?}");
+}
+
+#[test]
+fn a_manager_without_a_leader_says_nothing_of_agents_that_outlives_the_tenure() {
+    let mut world = SessionsWorld::of("level 6 | member a");
+    for step in ["a hello", "commit", "missing", "later 5000", "missing"] {
+        world.act(step);
+    }
+    let told = world.act("later 10000");
+    assert!(told.contains("ask silent"), "{told}");
+    world.act("tell tenure a");
+    let told = world.act("commit");
+    let row = world.cluster.view.nodes().get(world.cluster.node("a")).expect("it is there").state;
+    assert_eq!(row, skep_proto::v1::NodeState::Unknown, "its grace has begun anew: {told}");
+}

@@ -249,7 +249,7 @@ impl Several {
         }
         let Some(on_way) = self.managers[from].on_way.remove(&number) else { return };
         let outcome = match on_way.arrived {
-            None if lost => ForwardOutcome::NotTaken,
+            None if lost => ForwardOutcome::NotTaken("lost on the way".into()),
             Some(heard) if !lost => ForwardOutcome::Answered(
                 heard
                     .into_iter()

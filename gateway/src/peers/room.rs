@@ -1,0 +1,31 @@
+//! Asks other managers how much of their disks is free.
+
+use super::ManagerPeers;
+use futures::future::join_all;
+use skep_log::PeerLane;
+use skep_proto::v1::RoomRequest;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A manager that has not answered by then is not asked to lead.
+const ROOM_LIMIT: Duration = Duration::from_secs(1);
+/// A share of one in the units in which it travels.
+pub(crate) const FREE_SHARE_UNIT: f64 = 1_000_000.0;
+
+impl ManagerPeers {
+    /// The free share of the disk of each of these managers that answers, with its number.
+    pub(crate) async fn free_shares(&self, raft_ids: impl Iterator<Item = u64>) -> Vec<(u64, f64)> {
+        let asked = raft_ids.map(|raft_id| async move {
+            let node = self.numbered(raft_id)?;
+            let ask = async {
+                let (mut client, connection) =
+                    self.client(node, PeerLane::Urgent, "").await.ok()?;
+                let reply = client.room(RoomRequest {}).await;
+                let reply = reply.map_err(|status| connection.note(&status)).ok()?.into_inner();
+                Some((raft_id, f64::from(reply.free_millionths) / FREE_SHARE_UNIT))
+            };
+            timeout(ROOM_LIMIT, ask).await.ok()?
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+}
