@@ -17,12 +17,16 @@ use crate::{
 };
 use skep_log::Health;
 use skep_proto::{
-    Revision,
+    Id, Revision,
     v1::{Finding, Severity},
 };
 
-/// Everything that was found, the worst first.
-pub fn examine(reads: &Reads, trial: &DiskTrial) -> Result<Vec<Finding>, PastError> {
+/// Everything that was found, the worst first. `unheard` are managers that do not answer this one.
+pub fn examine(
+    reads: &Reads,
+    trial: &DiskTrial,
+    unheard: &[Id],
+) -> Result<Vec<Finding>, PastError> {
     let view = reads.newest();
     let mut findings = log(reads, trial);
     findings.extend(cluster::parked(&view));
@@ -36,7 +40,7 @@ pub fn examine(reads: &Reads, trial: &DiskTrial) -> Result<Vec<Finding>, PastErr
     findings.extend(cluster::not_running(&view));
     findings.extend(match reads.drive() {
         Some(drive) if drive.is_leaderless() => cluster::leaderless(&view),
-        Some(_) => [cluster::nodes(&view), cluster::managers(&view)].concat(),
+        Some(_) => [cluster::nodes(&view), cluster::managers(&view, unheard)].concat(),
         None => Vec::from([cluster::nodes_then(
             &view,
             "when the history ended",

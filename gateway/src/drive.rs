@@ -66,7 +66,7 @@ impl Drive {
         state: Arc<DriveState>,
         link: Arc<dyn LeaderLink>,
     ) -> (Drive, JoinHandle<()>) {
-        state.link(link);
+        state.link(&log, link);
         tokio::spawn(shell::watch_status(log.clone(), state.clone()));
         tokio::spawn(shell::watch_space(Arc::downgrade(&log), Arc::downgrade(&state)));
         let thread = shell::spawn(log.clone(), state.clone());
@@ -213,7 +213,7 @@ impl Drive {
 
     /// Whether no manager leads, as far as this one knows: commands wait, and reads may be old.
     pub fn is_leaderless(&self) -> bool {
-        self.state.step(|core, _| core.is_leaderless())
+        self.state.step(|core, now| core.is_leaderless(now))
     }
 
     /// "accepting", or why commands are refused or wait.

@@ -6,6 +6,7 @@
 mod orphans;
 pub mod plan;
 mod room;
+mod steady;
 
 use crate::{
     admit::{MachineRequest, Request},
@@ -15,10 +16,11 @@ use crate::{
 };
 use orphans::OrphanedSessions;
 use plan::MemberStep;
-use skep_log::{NoMemberChange, RaftMembers};
+use skep_log::{MemberChange, NoMemberChange, RaftMembers};
 use skep_projections::View;
 use skep_proto::{Id, author};
 use std::time::Duration;
+use steady::SteadyManagers;
 use tokio::time::{Instant, timeout};
 
 /// Between two looks at raft's members while nothing changes.
@@ -28,6 +30,8 @@ const MEMBER_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// What a request about a node takes of an entry, nearly.
 const MEMBERSHIP_REQUEST_BYTES: usize = 64;
 
+/// Raft that has not said by then who its members are is not waited for.
+const MEMBERS_LIMIT: Duration = Duration::from_millis(500);
 /// Between two looks for another leader while this one's disk is nearly full.
 const ROOM_LOOK_PERIOD: Duration = Duration::from_secs(5);
 
@@ -55,7 +59,8 @@ pub async fn keep(drive: Drive, own: Id, others: ManagerPeers) {
         });
         futures::future::join_all(silent).await;
         tenure.hand_over_for_room(&drive, &others, &members).await;
-        match act(&drive, own, &members).await {
+        tenure.steady.look(&members, tenure.begun.elapsed());
+        match act(&drive, own, &members, &tenure.steady).await {
             Acted::Nothing => {
                 // Either way it is looked at again.
                 timeout(MEMBERS_LOOK_PERIOD, published.changed()).await.ok();
@@ -72,10 +77,18 @@ pub async fn keep(drive: Drive, own: Id, others: ManagerPeers) {
     }
 }
 
+/// Managers that do not answer this one, where it leads.
+pub async fn unheard(drive: &Drive) -> Vec<Id> {
+    // A log that hangs is told of by others.
+    let members = timeout(MEMBERS_LIMIT, drive.log().members()).await.ok().flatten();
+    members.map_or_else(Vec::new, |members| plan::unheard(&drive.newest().view, &members))
+}
+
 /// What a leader remembers between two looks. Its patience begins anew with each tenure.
 struct LeaderLooks {
     begun: Instant,
     orphans: OrphanedSessions,
+    steady: SteadyManagers,
     /// When another leader was last looked for.
     room_at: Option<Instant>,
 }
@@ -83,7 +96,7 @@ struct LeaderLooks {
 impl LeaderLooks {
     fn new() -> LeaderLooks {
         let (begun, orphans) = (Instant::now(), OrphanedSessions::default());
-        LeaderLooks { begun, orphans, room_at: None }
+        LeaderLooks { begun, orphans, steady: SteadyManagers::default(), room_at: None }
     }
 
     /// Sessions of which nobody else would say that they are over.
@@ -127,10 +140,18 @@ enum Acted {
     Refused(String),
 }
 
-async fn act(drive: &Drive, own: Id, members: &RaftMembers) -> Acted {
+async fn act(drive: &Drive, own: Id, members: &RaftMembers, steady: &SteadyManagers) -> Acted {
     let view = drive.newest().view.clone();
     let mut refused = Vec::new();
     for step in plan::steps(&view, members) {
+        if let MemberStep::Change(MemberChange::Demote { raft_id }) = &step
+            && !steady.are_enough_without(members, *raft_id)
+        {
+            refused.push(format!(
+                "without manager {raft_id} no majority is left that has answered for some seconds"
+            ));
+            continue;
+        }
         tracing::debug!(?step, "the managers change");
         match carry_out(drive, own, step).await {
             Ok(()) => return Acted::Done,

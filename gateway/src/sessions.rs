@@ -84,6 +84,8 @@ pub struct Sessions {
     paces: pace::NodePaces,
     /// When this manager last heard or looked: it listens for as long as it does so in time.
     listened_at: Timestamp,
+    /// Nothing was heard or looked at yet.
+    is_new: bool,
     /// Since when there is no word of a leader.
     word_missing_since: Option<Timestamp>,
     waiting: BTreeMap<u64, PendingAnswer>,
@@ -159,6 +161,7 @@ impl Sessions {
             unheld: unheld::recorded_at(own, view),
             paces: pace::NodePaces::default(),
             listened_at: Timestamp::NEVER,
+            is_new: true,
             word_missing_since: None,
             waiting: BTreeMap::new(),
             joining: BTreeMap::new(),
@@ -193,6 +196,9 @@ impl Sessions {
     fn listen(&mut self, now: Timestamp) {
         let missed_ns = self.poll_timeout().map_or(0, |due| now.since(due));
         self.listened_at = now;
+        if std::mem::take(&mut self.is_new) {
+            self.unheld.postpone(now + self.grace_ns());
+        }
         if missed_ns <= self.period_ns / LATENESS_PARTS_PER_PERIOD {
             return;
         }

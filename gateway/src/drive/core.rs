@@ -23,12 +23,14 @@ mod leading;
 mod obstacle;
 mod output;
 mod presence;
+mod proving;
 mod queries;
 mod queue;
 mod refusals;
 mod replay;
 mod tenure;
 pub mod time;
+mod unproved;
 
 #[cfg(test)]
 mod stories;
@@ -42,6 +44,7 @@ pub use identity::ManagerIdentity;
 pub use obstacle::NO_LEADER;
 pub use output::{CommittedAnswers, DriveOutput, Published};
 pub use tenure::{TurnDone, TurnJob};
+pub use unproved::LeadProof;
 
 use crate::{
     admit::{Refusal, Request},
@@ -76,6 +79,7 @@ pub struct DriveCore<C> {
     queue: RequestQueue<C>,
     flight: Flight<C>,
     forwarding: Forwarding<C>,
+    unproved: unproved::UnprovedAnswers<C>,
     tenure: Option<LeaderTenure>,
     presence: Presence,
     /// The term in which it may lead, and the incarnation that a recovered log must begin.
@@ -108,6 +112,7 @@ impl<C> DriveCore<C> {
             queue: RequestQueue::default(),
             flight: Flight::default(),
             forwarding: Forwarding::default(),
+            unproved: unproved::UnprovedAnswers::default(),
             tenure: None,
             presence: Presence::default(),
             leads: None,
@@ -214,8 +219,9 @@ impl<C> DriveCore<C> {
         for published in std::mem::take(&mut self.unannounced) {
             self.publish(published);
         }
-        while let Some(decided) = self.flight.announced() {
-            self.outputs.push_back(DriveOutput::AnswerAll(CommittedAnswers(decided)));
+        while let Some(announced) = self.flight.announced() {
+            self.outputs.push_back(DriveOutput::AnswerAll(CommittedAnswers(announced.recorded)));
+            self.answer_unrecorded(announced.unrecorded);
         }
         self.give_awaited();
         self.look(now);
@@ -244,6 +250,9 @@ impl<C> DriveCore<C> {
     /// The log lets this manager lead in this term. `begun` is the incarnation that a recovered log
     /// must begin.
     pub fn handle_elected(&mut self, term: u64, begun: Option<u64>) {
+        if self.leads.is_none_or(|(before, _)| before != term) {
+            self.give_up_proofs();
+        }
         self.leads = Some((term, begun));
         self.forwarding.has_leader = false;
         self.obstructed_since = None;
@@ -355,7 +364,7 @@ impl<C> DriveCore<C> {
             }
             None => {
                 let decided = self.flight.attach(output.decided);
-                decided.into_answers().for_each(|(held, answer)| self.answer_held(held, answer));
+                self.answer_unrecorded(decided);
             }
         }
     }

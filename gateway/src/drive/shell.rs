@@ -16,11 +16,13 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 /// How often the free share of the disk is measured where nobody asks for anything; commands that
 /// wait too long are looked for as often.
 const SPACE_PERIOD: Duration = Duration::from_secs(1);
+/// A majority that has not answered by then confirms nothing.
+const PROOF_LIMIT: Duration = Duration::from_secs(2);
 /// The thread sleeps at least so long, even when a deadline has passed.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
 
@@ -47,6 +49,7 @@ pub struct DriveState {
 /// The way to the manager that leads, and the runtime that waits for its answers.
 struct OtherManagers {
     link: Arc<dyn LeaderLink>,
+    log: Weak<Log>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -85,11 +88,12 @@ struct Effects {
 struct LeavingOutputs {
     answers: Vec<AnswersToGive>,
     forwards: Vec<core::ForwardJob<Reply>>,
+    proves_lead: bool,
 }
 
 impl LeavingOutputs {
     fn is_empty(&self) -> bool {
-        self.answers.is_empty() && self.forwards.is_empty()
+        self.answers.is_empty() && self.forwards.is_empty() && !self.proves_lead
     }
 }
 
@@ -124,10 +128,11 @@ impl DriveState {
     }
 
     /// Says how the manager that leads is reached. To be called on the runtime, once.
-    pub(super) fn link(&self, link: Arc<dyn LeaderLink>) {
+    pub(super) fn link(&self, log: &Arc<Log>, link: Arc<dyn LeaderLink>) {
+        let log = Arc::downgrade(log);
         let runtime = tokio::runtime::Handle::current();
         // Nobody else sets it.
-        self.others.set(OtherManagers { link, runtime }).ok();
+        self.others.set(OtherManagers { link, log, runtime }).ok();
     }
 
     /// The way to the manager that leads.
@@ -288,6 +293,7 @@ impl DriveState {
                     effects.outgoing.answers.push(AnswersToGive::All(answers));
                 }
                 core::DriveOutput::Forward(job) => effects.outgoing.forwards.push(job),
+                core::DriveOutput::ProveLead => effects.outgoing.proves_lead = true,
                 // Whoever has forwarded it sees that there is no answer.
                 core::DriveOutput::Return(reply) => drop(reply),
                 core::DriveOutput::Publish(published) => {
@@ -301,6 +307,9 @@ impl DriveState {
 
     fn let_out(&self, outgoing: LeavingOutputs) {
         outgoing.forwards.into_iter().for_each(|job| self.forward(job));
+        if outgoing.proves_lead {
+            self.prove_lead();
+        }
         self.give(outgoing.answers);
     }
 
@@ -311,6 +320,20 @@ impl DriveState {
         others.runtime.spawn(async move {
             let outcome = outcome.await;
             state.step(|core, now| core.handle_forwarded(job, outcome, now));
+        });
+    }
+
+    /// Asks a majority whether this manager leads, and tells the state machine.
+    fn prove_lead(&self) {
+        let (Some(others), Some(state)) = (self.others.get(), self.own.upgrade()) else { return };
+        let log = others.log.clone();
+        others.runtime.spawn(async move {
+            let asked = async { log.upgrade()?.barrier().await.ok() };
+            let proof = match timeout(PROOF_LIMIT, asked).await {
+                Ok(Some(_)) => core::LeadProof::Confirmed,
+                Ok(None) | Err(_) => core::LeadProof::Missing,
+            };
+            state.step(|core, now| core.handle_proof(proof, now));
         });
     }
 

@@ -69,7 +69,8 @@ impl SessionsWorld {
         SessionsWorld {
             cluster,
             sessions,
-            now: Timestamp(1_000_000_000_000),
+            // As soon after the start of its machine as it may be.
+            now: Timestamp(1),
             agents: BTreeMap::new(),
             names: BTreeMap::new(),
             asks: VecDeque::new(),

@@ -5,8 +5,6 @@
 //! other threads took.
 
 use super::{Answer, Ask};
-use crate::admit::Request;
-use skep_proto::v1::Command;
 
 /// Requests, and the answer to each.
 pub struct Decided<C> {
@@ -42,12 +40,9 @@ impl<C> Decided<C> {
         self.asks.into_iter().map(|ask| ask.caller).zip(self.answers)
     }
 
-    /// Gives the requests back already: nobody knows how long the answers have to wait.
-    pub fn forget_requests(&mut self) {
-        for ask in &mut self.asks {
-            ask.request = Request::Command(Command::default());
-        }
-        self.asks.shrink_to_fit();
+    /// Who asked, and what, without the answers.
+    pub fn into_asks(self) -> Vec<Ask<C>> {
+        self.asks
     }
 
     /// Adds what was decided later.

@@ -99,8 +99,8 @@ impl OpenError {
                     .into(),
             ),
             OpenError::OtherManager { wanted: FIRST_RAFT_ID, .. } => Some(
-                "what the machine wrote down when it joined is gone: stop the daemon, remove this folder, and let \
-                 the machine join again"
+                "the file that says as which manager this machine has joined is gone: at another manager demote its node \
+                 and remove it, then remove this folder, and let the machine join again"
                     .into(),
             ),
             OpenError::OtherManager { .. } => Some(

@@ -455,6 +455,11 @@ impl ManagerProcess {
                     self.committed = published.view.clone();
                     self.hub.handle_committed(&self.committed, &published.delta, self.now);
                 }
+                // Nobody else votes.
+                drive::DriveOutput::ProveLead => {
+                    let confirmed = drive::core::LeadProof::Confirmed;
+                    self.core.step(|core, now| core.handle_proof(confirmed, now));
+                }
                 drive::DriveOutput::Forward(_) | drive::DriveOutput::Return(_) => {
                     unreachable!("there is no other manager")
                 }

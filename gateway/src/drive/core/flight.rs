@@ -2,7 +2,8 @@
 //!
 //! This is the one place that knows what is in flight. Answers wait here with the entry that they
 //! were decided on. An answer that recorded nothing rests on everything proposed before it, so it
-//! waits with the newest entry.
+//! waits with the newest entry. That this is committed does not prove that the manager still led
+//! when it decided: the entry may have been committed long before this manager hears of it.
 
 use super::queue::{Asker, WaitingCaller};
 use crate::{clock::Uptime, turn::Decided};
@@ -33,8 +34,18 @@ struct InFlightEntry<C> {
     view: View,
     delta: Arc<Delta>,
     decided: Decided<WaitingCaller<C>>,
+    /// Decided after it, without an entry of their own.
+    unrecorded: Decided<WaitingCaller<C>>,
     since: Uptime,
     status: EntryStatus,
+}
+
+/// The answers that waited for an entry.
+pub(super) struct AnnouncedAnswers<C> {
+    /// Those that the entry records.
+    pub(super) recorded: Decided<WaitingCaller<C>>,
+    /// Those that recorded nothing and rest on it.
+    pub(super) unrecorded: Decided<WaitingCaller<C>>,
 }
 
 /// Entries that were proposed, in their order.
@@ -80,20 +91,21 @@ impl<C> Flight<C> {
             view,
             delta,
             decided,
+            unrecorded: Decided::default(),
             since,
             status: EntryStatus::Proposed,
         });
     }
 
-    /// Lets answers wait for everything that is in flight; gives them back when nothing is.
+    /// Lets answers that recorded nothing wait for everything that is in flight; gives them back
+    /// when nothing is.
     pub(super) fn attach(
         &mut self,
-        mut decided: Decided<WaitingCaller<C>>,
+        decided: Decided<WaitingCaller<C>>,
     ) -> Decided<WaitingCaller<C>> {
         match self.entries.back_mut() {
             Some(newest) => {
-                decided.forget_requests();
-                newest.decided.extend(decided);
+                newest.unrecorded.extend(decided);
                 Decided::default()
             }
             None => decided,
@@ -112,9 +124,9 @@ impl<C> Flight<C> {
     }
 
     /// What was decided with the oldest entry, if that is committed: everybody can see it now.
-    pub(super) fn announced(&mut self) -> Option<Decided<WaitingCaller<C>>> {
+    pub(super) fn announced(&mut self) -> Option<AnnouncedAnswers<C>> {
         let entry = self.entries.pop_front_if(|entry| entry.status == EntryStatus::Committed)?;
-        Some(entry.decided)
+        Some(AnnouncedAnswers { recorded: entry.decided, unrecorded: entry.unrecorded })
     }
 
     /// The log gave an entry up.
@@ -130,14 +142,17 @@ impl<C> Flight<C> {
         let committed =
             self.entries.iter().take_while(|entry| entry.status == EntryStatus::Committed).count();
         let given_up = self.entries.split_off(committed);
-        let decided = given_up.into_iter().flat_map(|entry| entry.decided.into_answers());
-        decided.map(|(held, _)| held).collect()
+        let waited = given_up
+            .into_iter()
+            .flat_map(|entry| entry.decided.into_answers().chain(entry.unrecorded.into_answers()));
+        waited.map(|(held, _)| held).collect()
     }
 
     /// When the log has taken too long to confirm what a command waits for.
     pub(super) fn deadline(&self) -> Option<Uptime> {
         let waits = |entry: &&InFlightEntry<C>| {
-            entry.decided.callers().any(|held| held.asker == Asker::Person)
+            let mut callers = entry.decided.callers().chain(entry.unrecorded.callers());
+            callers.any(|held| held.asker == Asker::Person)
         };
         self.entries.iter().find(waits).map(|entry| entry.since + CONFIRM_NS_MAX)
     }
@@ -155,7 +170,9 @@ impl<C> Flight<C> {
         let mut expired = Vec::new();
         for entry in self.entries.iter_mut().take_while(|entry| entry.since + CONFIRM_NS_MAX <= now)
         {
-            expired.extend(entry.decided.take_out(|held| held.asker == Asker::Person));
+            for decided in [&mut entry.decided, &mut entry.unrecorded] {
+                expired.extend(decided.take_out(|held| held.asker == Asker::Person));
+            }
         }
         expired
     }
@@ -199,7 +216,9 @@ mod tests {
         assert_eq!(expired.iter().map(|held| held.caller).collect::<Vec<_>>(), [Some(2)]);
         assert!(flight.announced().is_none(), "it is not committed");
         flight.commit(Hash::ZERO);
-        let announced = flight.announced().into_iter().flat_map(Decided::into_answers);
+        let announced = flight.announced().into_iter().flat_map(|announced| {
+            announced.recorded.into_answers().chain(announced.unrecorded.into_answers())
+        });
         let told: Vec<String> =
             announced.map(|(held, answer)| format!("{:?} {answer:?}", held.caller)).collect();
         let unknown = |caller| format!("Some({caller}) Unknown(\"answer {caller}\")");

@@ -2,6 +2,10 @@
 
 use super::{DriveCore, obstacle::Obstacle};
 use crate::clock::Now;
+use skep_proto::time::SECOND_NS;
+
+/// How long there must have been no leader before that is told of: elections are over before.
+const LEADERLESS_AFTER_NS: u64 = 2 * SECOND_NS;
 
 impl<C> DriveCore<C> {
     /// The log does not let this manager lead (any more), and why.
@@ -14,9 +18,10 @@ impl<C> DriveCore<C> {
         self.obstruct(Obstacle::NoLeader, now);
     }
 
-    /// Whether no manager leads, as far as this one knows.
-    pub fn is_leaderless(&self) -> bool {
-        self.leads.is_none() && self.obstacle == Obstacle::NoLeader
+    /// Whether no manager leads, as far as this one knows, for longer than an election takes.
+    pub fn is_leaderless(&self, now: Now) -> bool {
+        let nobody_leads = self.leads.is_none() && self.obstacle == Obstacle::NoLeader;
+        nobody_leads && self.obstructed_ns(now) >= LEADERLESS_AFTER_NS
     }
 
     /// How long this manager has neither led nor followed, in nanoseconds.
@@ -39,6 +44,7 @@ impl<C> DriveCore<C> {
         self.forwarding.has_leader = false;
         self.obstacle = obstacle;
         self.obstructed_since.get_or_insert(now.uptime);
+        self.give_up_proofs();
         self.return_forwarded();
         self.close_tenure(now.uptime);
     }

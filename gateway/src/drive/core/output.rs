@@ -31,6 +31,9 @@ pub enum DriveOutput<C> {
     /// Have the manager that leads decide these, and hand the outcome to
     /// [`DriveCore::handle_forwarded`](super::DriveCore::handle_forwarded).
     Forward(ForwardJob<C>),
+    /// Ask a majority whether this manager leads now, and tell
+    /// [`DriveCore::handle_proof`](super::DriveCore::handle_proof), also when nobody answers.
+    ProveLead,
     /// Tell a manager that has forwarded a request that nothing was decided, and nothing will be.
     Return(C),
 }

@@ -68,6 +68,7 @@ impl<C> DriveCore<C> {
         self.queue.is_empty()
             && self.flight.is_empty()
             && self.forwarding.is_idle()
+            && self.unproved.is_empty()
             && !self.is_in_turn()
             && !self.wants_turn(now)
     }

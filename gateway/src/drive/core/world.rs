@@ -287,6 +287,7 @@ impl DriveWorld {
                     said.push(format!("forward {}", job.callers().join(" ")));
                     self.forwards.push_back(job);
                 }
+                DriveOutput::ProveLead => said.push("prove".into()),
                 DriveOutput::Return(caller) => said.push(format!("{caller} returned")),
                 DriveOutput::Propose(entry) => {
                     self.proposed.push(Arc::new((*entry).into()));

@@ -68,19 +68,22 @@ fn commands_that_waited_too_long_are_refused_whenever_that_is_noticed() {
 
 #[test]
 fn without_a_leader_commands_wait_and_that_is_said() {
+    let is_told = |world: &DriveWorld| world.core.is_leaderless(world.now());
     let mut world = DriveWorld::new();
     world.play(LEADING);
-    assert!(!world.core.is_leaderless());
-    world.play("leaderless\n a: create web");
-    assert!(world.core.is_leaderless());
-    world.play("later 5000 -> a=refused(no majority of the managers answers this one)");
+    assert!(!is_told(&world));
+    world.play("leaderless\n a: create web\n later 1999");
+    assert!(!is_told(&world), "an election may be under way");
+    world.play("later 1");
+    assert!(is_told(&world));
+    world.play("later 3000 -> a=refused(no majority of the managers answers this one)");
     assert_eq!(world.core.obstructed_ns(world.now()), 5 * SECOND_NS);
-    for (step, leaderless) in [("follow", false), ("leaderless", true), ("depose", false)] {
+    for (step, told) in [("follow", false), ("leaderless\n later 2000", true), ("depose", false)] {
         world.play(step);
-        assert_eq!(world.core.is_leaderless(), leaderless, "{step}");
+        assert_eq!(is_told(&world), told, "{step}");
     }
-    world.play("leaderless\n lead 7");
-    assert!(!world.core.is_leaderless());
+    world.play("leaderless\n later 2000\n lead 7");
+    assert!(!is_told(&world));
 }
 
 #[test]
