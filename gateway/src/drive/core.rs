@@ -304,6 +304,7 @@ impl<C> DriveCore<C> {
         for held in self.flight.expired(uptime) {
             self.answer_held(held, Answer::Unknown("the log has not confirmed it yet".into()));
         }
+        self.give_up_people(uptime);
         if self.stops_at.is_some_and(|at| at <= uptime) {
             self.give_up("the manager stopped before the log had confirmed it");
         }

@@ -167,14 +167,25 @@ impl<C> Flight<C> {
 
     /// Takes out who waits too long, and leaves the entries.
     pub(super) fn expired(&mut self, now: Uptime) -> Vec<WaitingCaller<C>> {
-        let mut expired = Vec::new();
-        for entry in self.entries.iter_mut().take_while(|entry| entry.since + CONFIRM_NS_MAX <= now)
-        {
+        self.take_people(|entry| entry.since + CONFIRM_NS_MAX <= now)
+    }
+
+    /// Takes out all people, and leaves the entries.
+    pub(super) fn people(&mut self) -> Vec<WaitingCaller<C>> {
+        self.take_people(|_| true)
+    }
+
+    fn take_people(
+        &mut self,
+        is_chosen: impl Fn(&InFlightEntry<C>) -> bool,
+    ) -> Vec<WaitingCaller<C>> {
+        let mut taken = Vec::new();
+        for entry in self.entries.iter_mut().take_while(|entry| is_chosen(entry)) {
             for decided in [&mut entry.decided, &mut entry.unrecorded] {
-                expired.extend(decided.take_out(|held| held.asker == Asker::Person));
+                taken.extend(decided.take_out(|held| held.asker == Asker::Person));
             }
         }
-        expired
+        taken
     }
 }
 

@@ -1,9 +1,15 @@
 //! Whether this manager may lead, as its log says, and what is told while it may not. PURE.
 
 use super::{DriveCore, obstacle::Obstacle};
-use crate::clock::Now;
+use crate::{
+    clock::{Now, Uptime},
+    turn::Answer,
+};
 use skep_proto::time::SECOND_NS;
 
+/// People wait so long for what was in flight when the lead was lost and nobody leads instead: then
+/// its outcome is unknown.
+const LOST_LEAD_NS_MAX: u64 = 2 * SECOND_NS;
 /// How long there must have been no leader before that is told of: elections are over before.
 const LEADERLESS_AFTER_NS: u64 = 2 * SECOND_NS;
 
@@ -36,6 +42,22 @@ impl<C> DriveCore<C> {
                 format!("{}, and took nothing: {why}", self.obstacle)
             }
             _ => self.obstacle.to_string(),
+        }
+    }
+
+    /// When people have waited long enough for what was in flight when the lead was lost.
+    pub(super) fn lost_lead_deadline(&self) -> Option<Uptime> {
+        let lost_at = self.obstructed_since.filter(|_| self.leads.is_none())?;
+        self.flight.deadline().map(|_| lost_at + LOST_LEAD_NS_MAX)
+    }
+
+    pub(super) fn give_up_people(&mut self, now: Uptime) {
+        if self.lost_lead_deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        for held in self.flight.people() {
+            let why = "no majority had confirmed it when this manager lost the lead";
+            self.answer_held(held, Answer::Unknown(why.into()));
         }
     }
 

@@ -15,7 +15,8 @@ impl<C> DriveCore<C> {
         let stop = self.stops_at.filter(|_| !self.is_stopped());
         let look = self.presence.due(&self.committed).filter(|_| self.tenure.is_some());
         let forwarding = self.forwarding_due();
-        [wake, retry, stop, look, forwarding, self.queue.deadline(), self.flight.deadline()]
+        let lost = self.lost_lead_deadline();
+        [wake, retry, stop, look, forwarding, lost, self.queue.deadline(), self.flight.deadline()]
             .into_iter()
             .flatten()
             .min()

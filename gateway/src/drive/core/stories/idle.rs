@@ -87,6 +87,19 @@ fn without_a_leader_commands_wait_and_that_is_said() {
 }
 
 #[test]
+fn what_is_in_flight_when_the_lead_is_lost_is_unknown_to_people_after_two_seconds() {
+    check(&format!(
+        "{LEADING}
+         a: create web
+         turn -> p2 service_created task_created placement_blocked
+         leaderless
+         later 1999
+         later 1 -> a=unknown
+         commit -> show 6"
+    ));
+}
+
+#[test]
 fn the_logs_time_goes_on_at_a_manager_that_does_not_lead() {
     let mut world = DriveWorld::new();
     world.play(LEADING);
