@@ -51,10 +51,10 @@ impl AgentHalt {
     pub fn hint(&self) -> &'static str {
         match self {
             AgentHalt::WrongToken { .. } => {
-                "ask a manager for the token with `skep cluster token worker`, and start the agent with it"
+                "ask a manager for the token with `skep cluster token worker` (or `manager`), and join with it"
             }
             AgentHalt::Untrusted { .. } => {
-                "compare the address and the join token with what `skep cluster token worker` prints on a manager"
+                "compare the address and the join token with what `skep cluster token worker` (or `manager`) prints on a manager"
             }
             AgentHalt::WrongKey { .. } => {
                 "the folder `agent` in the state folder may be a copy, or older: remove that folder alone, and the \

@@ -256,7 +256,7 @@ impl MembersView {
             return Ok(());
         }
         refused(format!(
-            "of the {} voters that would remain {follow} answer and have caught up: that is no majority",
+            "only {follow} of the {} voters that would remain answer and have caught up: that is no majority",
             voters.len()
         ))
     }

@@ -39,7 +39,7 @@ impl PeerTransport for NoTransport {
         _: Bytes,
     ) -> BoxFuture<'static, Result<Bytes, NoPeerAnswer>> {
         let PeerAddress { raft_id: target, address, .. } = to;
-        let cause = "there is no transport between managers yet".to_owned();
+        let cause = "this manager was opened without a way to others".to_owned();
         Box::pin(async move { Err(NoPeerAnswer::Unreachable { target, address, cause }) })
     }
 }

@@ -82,7 +82,7 @@ fn a_demotion_keeps_a_majority_that_can_go_on() {
     );
     view.heard.remove(&2);
     let no_majority =
-        "of the 2 voters that would remain 1 answer and have caught up: that is no majority";
+        "only 1 of the 2 voters that would remain answer and have caught up: that is no majority";
     assert_eq!(refusal(&view, MemberChange::Demote { raft_id: 3 }), no_majority);
     assert!(voters_after(&view, MemberChange::Demote { raft_id: 2 }).is_ok(), "who is gone may go");
     view.heard.insert(2);
