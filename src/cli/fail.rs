@@ -64,6 +64,12 @@ impl CliError {
         self
     }
 
+    /// What follows from it.
+    pub(super) fn and(mut self, what: &str) -> CliError {
+        self.message = format!("{}; {what}", self.message);
+        self
+    }
+
     /// What caused it. It is kept for those who look for a fault of the program (`SKEP_LOG=debug`),
     /// since the messages of libraries and systems help nobody else.
     pub(super) fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> CliError {

@@ -172,15 +172,33 @@ async fn resolve_self(manager: &ManagerClient, names: Vec<String>) -> CliResult<
     Ok(names.into_iter().map(|name| if name == SELF { own.to_string() } else { name }).collect())
 }
 
-/// The ids or names of the nodes that a command is about, `self` understood. Where it names
-/// several, each must be there, and once, before any of them is changed.
+/// The ids or names of the nodes that a command is about, `self` understood. A node that is named
+/// twice is refused before any is changed. One that is not there is left to the manager, which
+/// refuses it when its turn comes and goes on with the others.
 async fn chosen(manager: &ManagerClient, names: &[String]) -> CliResult<Vec<String>> {
     let nodes = resolve_self(manager, names.to_vec()).await?;
-    if nodes.len() > 1 {
-        let found = find(manager, None, nodes.clone()).await?.nodes;
-        connect::once_each("node", names, found.iter().map(|node| &node.id))?;
+    if nodes.len() < 2 {
+        return Ok(nodes);
     }
+    let (mut named, mut ids) = (Vec::new(), Vec::new());
+    match find(manager, None, nodes.clone()).await {
+        Ok(found) => (named, ids) = (names.to_vec(), ids_of(found)),
+        Err(failure) if failure.is_unreachable() => return Err(failure),
+        Err(_) => {
+            for (name, node) in names.iter().zip(&nodes) {
+                if let Ok(found) = find(manager, None, vec![node.clone()]).await {
+                    named.push(name.clone());
+                    ids.extend(ids_of(found));
+                }
+            }
+        }
+    }
+    connect::once_each("node", &named, ids)?;
     Ok(nodes)
+}
+
+fn ids_of(list: v1::NodeList) -> Vec<Id> {
+    list.nodes.iter().map(|node| Id::from_bytes(&node.id)).collect()
 }
 
 /// A reference to any object, with `self` understood.

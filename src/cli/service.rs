@@ -178,7 +178,8 @@ async fn each_is_there(manager: &ManagerClient, names: &[String]) -> CliResult {
     if names.len() < 2 {
         return Ok(());
     }
-    let found = find(manager, None, names.to_vec()).await?;
+    let found = find(manager, None, names.to_vec()).await;
+    let found = found.map_err(|failure| failure.and("nothing was changed"))?;
     connect::once_each("service", names, found.iter().map(|service| &service.id))
 }
 

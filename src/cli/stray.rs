@@ -96,7 +96,7 @@ fn each_of(strays: &[Stray], names: &[String]) -> CliResult<Vec<Id>> {
             (Some(_), Some(_)) => format!("several strays begin with {name:?}"),
             (None, _) => format!("no stray task {name:?}"),
         };
-        Err(CliError::refused(wrong).hint("`skep stray ls` lists them"))
+        Err(CliError::refused(wrong).and("nothing was ended").hint("`skep stray ls` lists them"))
     };
     names.iter().map(one).collect()
 }

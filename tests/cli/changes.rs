@@ -99,7 +99,7 @@ fn a_refusal_is_told_with_its_hint_and_the_others_are_still_asked() {
 }
 
 #[test]
-fn a_name_that_is_not_there_keeps_the_others_from_being_touched() {
+fn a_service_or_stray_that_is_not_there_keeps_the_others_from_being_touched() {
     let stray = |n| v1::Stray { task_id: id(n), ..v1::Stray::default() };
     let script = ManagerScript {
         nodes: vec![node(1, "n1", v1::NodeState::Ready, v1::NodeRole::Worker)],
@@ -109,11 +109,10 @@ fn a_name_that_is_not_there_keeps_the_others_from_being_touched() {
     let manager = script.serve();
     let (web, first) = (id_text(10), id_text(30));
     for (args, exit, part) in [
-        (&["service", "rm", "web", "nosuch"][..], 1, "nosuch"),
-        (&["service", "scale", "nosuch=2", "web=3"], 1, "nosuch"),
-        (&["node", "rm", "n1", "nosuch"], 1, "nosuch"),
-        (&["node", "drain", "n1", "nosuch"], 1, "nosuch"),
-        (&["stray", "rm", &first, "nosuch"], 1, "no stray task \"nosuch\""),
+        (&["service", "rm", "web", "nosuch"][..], 1, "\"nosuch\"; nothing was changed"),
+        (&["service", "scale", "nosuch=2", "web=3"], 1, "\"nosuch\"; nothing was changed"),
+        (&["stray", "rm", &first, "nosuch"], 1, "no stray task \"nosuch\"; nothing was ended"),
+        (&["node", "rm", "n1", "nosuch", "n1"], 2, "node n1 is named twice"),
         (&["service", "rm", "web", &web], 2, "are the same service"),
         (&["service", "scale", "web=3", &format!("{web}=4")], 2, "are the same service"),
         (&["node", "rm", "n1", "n1"], 2, "node n1 is named twice"),
@@ -126,6 +125,21 @@ fn a_name_that_is_not_there_keeps_the_others_from_being_touched() {
     }
     let told = manager.run(&["stray", "rm", &first, &id_text(31)]);
     assert!(told.starts_with("exit 0\n"), "{told}");
+}
+
+#[test]
+fn a_node_that_is_not_there_keeps_no_other_from_being_asked_about() {
+    for verb in ["promote", "demote", "rm", "drain"] {
+        let refused = Refused { message: "no node \"nosuch\"".into(), ..Refused::default() };
+        let first = Arc::new(Mutex::new(vec![Outcome::Refused(refused)]));
+        let nodes = vec![node(1, "n1", v1::NodeState::Ready, v1::NodeRole::Worker)];
+        let manager = ManagerScript { nodes, first_replies: first, ..accepting() }.serve();
+        let told = manager.run(&["node", verb, "nosuch", "n1"]);
+        assert!(told.starts_with("exit 1\n--- stdout\n") && told.contains("n1"), "{told}");
+        assert!(told.ends_with("--- stderr\nerror: no node \"nosuch\"\n"), "{told}");
+        let asked = manager.script.commands.lock().expect("nobody panicked").len();
+        assert_eq!(asked, 2, "skep node {verb}");
+    }
 }
 
 /// Two nodes that are asked to be something, and what is told where it changes nothing, is refused,

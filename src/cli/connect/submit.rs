@@ -61,7 +61,7 @@ impl Submitter {
 
     /// One command for each name, which is printed when it is done. A refusal does not keep the
     /// others from being sent; all refusals are printed, and the last one is returned. Nor does an
-    /// output that cannot be written.
+    /// output that cannot be written. Where the manager can't be reached the others are named.
     pub(crate) async fn each(
         &mut self,
         names: &[String],
@@ -76,7 +76,9 @@ impl Submitter {
                         show::talk(&format!("{name}: nothing changed"));
                     }
                 }
-                Err(failure) if failure.is_unreachable() => return Err(failure),
+                Err(failure) if failure.is_unreachable() => {
+                    return failures.give_up(failure, &names[index + 1..]);
+                }
                 Err(failure) => failures.note(Err(failure)),
             }
         }
@@ -208,8 +210,41 @@ impl Failures {
         }
     }
 
+    /// What all of them came to where the manager can't be reached any more; nobody has asked it
+    /// about these objects yet.
+    pub(crate) fn give_up(mut self, failure: CliError, left: &[String]) -> CliResult {
+        self.note(Err(failure));
+        if !left.is_empty() {
+            let message = format!("the manager was not asked about {}", left.join(", "));
+            let hint = "repeat the command for those once a manager answers";
+            self.note(Err(CliError::unreachable(message).hint(hint)));
+        }
+        self.end()
+    }
+
     /// What all of them came to.
     pub(crate) fn end(self) -> CliResult {
         self.0.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_the_manager_was_not_asked_about_is_told() {
+        let gave_up = |left: &[&str]| {
+            let left: Vec<String> = left.iter().map(|name| (*name).to_owned()).collect();
+            let failures = Failures::default();
+            let told = failures.give_up(CliError::unreachable("it went away"), &left);
+            told.expect_err("it failed").to_string()
+        };
+        assert_eq!(gave_up(&[]), "error: it went away");
+        assert_eq!(
+            gave_up(&["b", "c"]),
+            "error: the manager was not asked about b, c\nhint: repeat the command for those once a \
+             manager answers"
+        );
     }
 }

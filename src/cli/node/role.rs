@@ -33,7 +33,7 @@ pub(super) async fn change(top: &GlobalArgs, args: RoleArgs, wanted: RoleChoice)
     let nodes = super::chosen(&manager, &args.nodes).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let (mut failures, mut leaving) = (Failures::default(), None);
-    for (name, node) in args.nodes.iter().zip(nodes) {
+    for (index, (name, node)) in args.nodes.iter().zip(nodes).enumerate() {
         if let Some(before) = leaving.take() {
             await_demotion(&manager, before).await;
         }
@@ -42,7 +42,9 @@ pub(super) async fn change(top: &GlobalArgs, args: RoleArgs, wanted: RoleChoice)
                 failures.note(show::say(&told(name, wanted, &accepted)));
                 leaving = (wanted == RoleChoice::Worker && accepted.changed).then_some(node);
             }
-            Err(failure) if failure.is_unreachable() => return Err(failure),
+            Err(failure) if failure.is_unreachable() => {
+                return failures.give_up(failure, &args.nodes[index + 1..]);
+            }
             Err(failure) => failures.note(Err(failure)),
         }
     }

@@ -35,14 +35,16 @@ pub(super) async fn run(top: &GlobalArgs, args: Scale) -> CliResult {
         manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
     let mut failures = Failures::default();
     let mut scaled: Vec<(String, Accepted)> = Vec::new();
-    for (service, replicas) in args.wishes {
+    for (index, (service, replicas)) in args.wishes.into_iter().enumerate() {
         let action = Action::ScaleService(ScaleService { service: service.clone(), replicas });
         match submitter.submit(action).await {
             Ok(accepted) => {
                 failures.note(show::say(&format!("{service} scaled to {replicas}")));
                 scaled.push((service, accepted));
             }
-            Err(failure) if failure.is_unreachable() => return Err(failure),
+            Err(failure) if failure.is_unreachable() => {
+                return failures.give_up(failure, &names[index + 1..]);
+            }
             Err(failure) => failures.note(Err(failure)),
         }
     }
