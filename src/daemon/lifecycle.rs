@@ -173,15 +173,16 @@ pub(super) fn role_change(
     }
 }
 
-/// Refuses what makes no sense where the machine is. `managers` are known to its agent.
+/// Refuses what makes no sense where the machine is. Its agent knows of so many managers on other
+/// machines, those included that have no vote yet.
 pub(super) fn may(
     state: LocalNodeState,
-    managers: usize,
+    other_managers: usize,
     request: &LocalRequest,
 ) -> Result<(), Refusal> {
     match request {
         LocalRequest::Found(_) | LocalRequest::Join(_) => may_become_member(state),
-        LocalRequest::Leave(leave) => may_leave(state, managers, leave),
+        LocalRequest::Leave(leave) => may_leave(state, other_managers, leave),
     }
 }
 
@@ -204,12 +205,16 @@ fn may_become_member(state: LocalNodeState) -> Result<(), Refusal> {
     Err(Refusal::precondition(message).hint(hint))
 }
 
-fn may_leave(state: LocalNodeState, managers: usize, leave: &LeaveCluster) -> Result<(), Refusal> {
+fn may_leave(
+    state: LocalNodeState,
+    other_managers: usize,
+    leave: &LeaveCluster,
+) -> Result<(), Refusal> {
     match state {
         LocalNodeState::Alone => {
             Err(Refusal::precondition("this node is not part of a cluster"))
         }
-        LocalNodeState::Manager if !leave.force && managers > 1 => {
+        LocalNodeState::Manager if !leave.force && other_managers > 0 => {
             Err(Refusal::precondition(
                 "this node is one of the managers of its cluster: if it just leaves, the others still count on it",
             )
@@ -219,7 +224,7 @@ fn may_leave(state: LocalNodeState, managers: usize, leave: &LeaveCluster) -> Re
         }
         LocalNodeState::Manager if !leave.force => {
             Err(Refusal::precondition(
-                "this node is the last manager of its cluster: when it leaves, the cluster's state goes with it",
+                "this node knows of no other manager: when the last manager leaves, the cluster's state goes with it",
             )
             .hint(
                 "--force leaves all the same; the history stays readable in a folder `left-TIME` below the state folder",

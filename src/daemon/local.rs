@@ -61,8 +61,8 @@ impl LocalState {
         self.decided
     }
 
-    /// How many managers its agent knows by their addresses.
-    fn managers(&self) -> usize {
+    /// How many managers on other machines its agent knows.
+    fn other_managers(&self) -> usize {
         let known = |(agent, _): &(AgentHandle, String)| {
             let status = agent.status().borrow().clone();
             let is_far =
@@ -107,11 +107,11 @@ impl LocalInbox {
     pub(super) async fn next(&mut self) -> Option<WaitingRequest> {
         loop {
             let (request, answer) = self.requests.recv().await?;
-            let (state, managers) = {
+            let (state, others) = {
                 let local = self.state.borrow();
-                (local.state(), local.managers())
+                (local.state(), local.other_managers())
             };
-            match lifecycle::may(state, managers, &request) {
+            match lifecycle::may(state, others, &request) {
                 Ok(()) => return Some((request, answer)),
                 // Whoever asked may have gone.
                 Err(refusal) => drop(answer.send(Err(refusal))),

@@ -166,6 +166,10 @@ fn a_worker_becomes_a_manager_and_a_worker_again_while_its_tasks_go_on() {
         assert!(told.contains("two promoted to a manager"), "{told}");
         cluster.until_managers(&one, 2);
         cluster.stage.wait("it answers as a manager", || client.runs(&["service", "ls"]).0 == 0);
+        for either in [&one, &client] {
+            let (code, _, told) = either.runs(&["cluster", "leave"]);
+            assert!(code == 1 && told.contains("one of the managers"), "{told}");
+        }
         says(
             &client,
             &["service", "update", "-q", "--label-add", &format!("round={round}"), "web"],
