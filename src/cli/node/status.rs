@@ -47,7 +47,8 @@ fn text(node: &LocalNode) -> String {
         Id::NONE => String::new(),
         id => id.to_string(),
     };
-    let managers: Vec<String> = node.managers.iter().map(contact).collect();
+    let managers: Vec<String> =
+        node.managers.iter().map(|manager| contact(node, manager)).collect();
     let certificate = node.certificate.as_ref().map_or_else(String::new, |known| {
         format!("as {} until {}", role_word(known.role()), local_time(known.not_after_at))
     });
@@ -83,18 +84,22 @@ fn local_state_word(state: LocalNodeState) -> &'static str {
     }
 }
 
-fn contact(manager: &ManagerContact) -> String {
+/// How the machine stands to a manager. A session is with one of them, so while there is one the
+/// others are not in use, which is no failure.
+fn contact(node: &LocalNode, manager: &ManagerContact) -> String {
     // Many an error names the address itself.
     let named = format!("{}: ", manager.address);
     let problem = manager.problem.strip_prefix(&named).unwrap_or(&manager.problem);
     let lasted = duration_text(now().since(Timestamp(manager.since_at))).to_lowercase();
-    match (manager.attached, problem) {
-        (true, _) => format!("{}: connected for {lasted}", manager.address),
-        (false, "") => format!("{}: not connected for {lasted}", manager.address),
-        (false, problem) => {
-            format!("{}: not connected for {lasted}: {}", manager.address, one_line(problem))
-        }
-    }
+    let has_session = node.managers.iter().any(|other| other.attached);
+    let how = match (manager.attached, has_session, problem) {
+        (true, ..) => format!("connected for {lasted}"),
+        (false, true, "") => "not in use".to_owned(),
+        (false, true, problem) => format!("not in use; at the last try: {}", one_line(problem)),
+        (false, false, "") => format!("not connected for {lasted}"),
+        (false, false, problem) => format!("not connected for {lasted}: {}", one_line(problem)),
+    };
+    format!("{}: {how}", manager.address)
 }
 
 fn tasks(node: &LocalNode) -> String {
@@ -104,4 +109,44 @@ fn tasks(node: &LocalNode) -> String {
     let mut lines: Vec<String> = node.tasks.iter().map(line).collect();
     lines.sort();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manager_that_is_not_in_use_is_no_failure() {
+        let manager = |address: &str, attached, problem: &str| ManagerContact {
+            address: address.to_owned(),
+            attached,
+            since_at: now().0,
+            problem: problem.to_owned(),
+        };
+        let told = |first_attached| {
+            let managers = vec![
+                manager("a:1", first_attached, ""),
+                manager("b:1", false, ""),
+                manager("c:1", false, "c:1: it does not\nanswer"),
+            ];
+            let node = LocalNode { managers, ..LocalNode::default() };
+            node.managers.iter().map(|manager| contact(&node, manager)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(true),
+            [
+                "a:1: connected for less than a second",
+                "b:1: not in use",
+                "c:1: not in use; at the last try: it does not answer",
+            ]
+        );
+        assert_eq!(
+            told(false),
+            [
+                "a:1: not connected for less than a second",
+                "b:1: not connected for less than a second",
+                "c:1: not connected for less than a second: it does not answer",
+            ]
+        );
+    }
 }
