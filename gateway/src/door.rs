@@ -7,12 +7,13 @@
 mod address;
 mod watch;
 
+use address::OwnAddresses;
 pub use address::{AddressError, DOOR_PORT, DoorAddress};
 pub use watch::{AuthorityTrouble, DoorReport, DoorState, DoorWatch, TurnedAway};
 
 use crate::admit::Refusal;
 use skep_proto::v1::RefusalCode;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net, net::SocketAddr, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
@@ -51,6 +52,13 @@ pub enum DoorError {
 }
 
 impl DoorError {
+    fn is_in_use(&self) -> bool {
+        match self {
+            DoorError::Listen { source, .. } => source.kind() == io::ErrorKind::AddrInUse,
+            DoorError::Address(_) | DoorError::NotYet(_) => false,
+        }
+    }
+
     /// As whoever asked for the port hears it.
     pub fn refusal(&self) -> Refusal {
         let (code, hint) = match self {
@@ -123,13 +131,21 @@ impl Door {
         advertise: &str,
     ) -> Result<DoorAddress, DoorError> {
         let asked = DoorAddress::choose(recorded, listen, advertise)?;
-        let open = self.address().map(|open| open.listen.port());
-        // Where this manager itself listens, another listener would be refused.
-        if open == Some(asked.listen.port()) {
+        let open = self.address().map(|open| open.listen);
+        if open == Some(asked.listen) {
             return Ok(asked);
         }
-        let listener = listen_on(asked).await?;
-        Ok(asked.with_port_of(&listener))
+        match listen_on(asked.listen).await {
+            Ok(listener) => Ok(asked.with_port_of(&listener)),
+            // Where this manager itself listens, it would be in its own way.
+            Err(error)
+                if open.is_some_and(|open| overlap(open, asked.listen) && error.is_in_use()) =>
+            {
+                others_in_the_way(open, asked.listen, &OwnAddresses::read().all).await?;
+                Ok(asked)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Has the log looked at, and waits until the port is open where it says.
@@ -176,7 +192,7 @@ impl DoorOpener {
         }
         let Some(address) = recorded else { return self.door.watch.port(DoorState::Closed) };
         if self.open.is_none() {
-            match listen_on(address).await {
+            match listen_on(address.listen).await {
                 Ok(listener) => self.serve(address, listener).await,
                 Err(error) => return self.blocked(address, &error.to_string()),
             }
@@ -205,9 +221,34 @@ impl DoorOpener {
     }
 }
 
-async fn listen_on(address: DoorAddress) -> Result<TcpListener, DoorError> {
-    let listener = TcpListener::bind(address.listen).await;
-    listener.map_err(|source| DoorError::Listen { address: address.listen, source })
+async fn listen_on(address: SocketAddr) -> Result<TcpListener, DoorError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| DoorError::Listen { address, source })
+}
+
+/// Whether who listens on one of them keeps the other from being listened on.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port() && (one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
+/// Refuses to listen on every address of the machine where somebody else has the port of one.
+async fn others_in_the_way(
+    open: Option<SocketAddr>,
+    asked: SocketAddr,
+    own: &[net::IpAddr],
+) -> Result<(), DoorError> {
+    if !asked.ip().is_unspecified() || open.is_none_or(|open| open.ip().is_unspecified()) {
+        return Ok(());
+    }
+    for ip in own.iter().filter(|ip| ip.is_ipv4() == asked.is_ipv4()) {
+        let address = SocketAddr::new(*ip, asked.port());
+        match listen_on(address).await {
+            Err(error) if error.is_in_use() && open != Some(address) => return Err(error),
+            // An address that can't be listened on for another reason keeps nobody from the rest.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -51,13 +51,14 @@ pub enum AddressError {
 
 impl DoorAddress {
     /// The addresses asked for. Empty text means what is recorded, or leaves the choice where
-    /// nothing is. `HOST` alone has port 2377, or the port that is listened on.
+    /// nothing is. `HOST` alone has port 2377, or the port that is listened on. Where others find
+    /// the port moves with it if it is on this machine, and stays if somebody forwards it.
     pub fn choose(
         recorded: Option<DoorAddress>,
         listen: &str,
         advertise: &str,
     ) -> Result<DoorAddress, AddressError> {
-        DoorAddress::choose_from(recorded, listen, advertise, &own_addresses())
+        DoorAddress::choose_from(recorded, listen, advertise, &OwnAddresses::read())
     }
 
     /// The same for a machine that others reach at this address, unless somebody says another.
@@ -66,14 +67,15 @@ impl DoorAddress {
         listen: &str,
         advertise: &str,
     ) -> Result<DoorAddress, AddressError> {
-        DoorAddress::choose_from(None, listen, advertise, &[own])
+        let own = OwnAddresses { reached: vec![own], all: vec![own] };
+        DoorAddress::choose_from(None, listen, advertise, &own)
     }
 
     fn choose_from(
         recorded: Option<DoorAddress>,
         listen: &str,
         advertise: &str,
-        own: &[IpAddr],
+        own: &OwnAddresses,
     ) -> Result<DoorAddress, AddressError> {
         if let Some(recorded) = recorded.filter(|_| listen.is_empty() && advertise.is_empty()) {
             return Ok(recorded);
@@ -83,19 +85,29 @@ impl DoorAddress {
             "" => recorded.map_or(everywhere, |recorded| recorded.listen),
             text => read(text, DOOR_PORT)?,
         };
-        let host = match (advertise, listen.ip().is_unspecified()) {
-            ("", false) => SocketAddr::new(listen.ip(), listen.port()),
-            ("", true) => match own {
+        let host = match (advertise, recorded, listen.ip().is_unspecified()) {
+            ("", Some(recorded), _) => recorded.advertise_after(listen, own),
+            ("", None, false) => SocketAddr::new(listen.ip(), listen.port()),
+            ("", None, true) => match &own.reached[..] {
                 [] => return Err(AddressError::None),
                 [only] => SocketAddr::new(*only, listen.port()),
                 several => return Err(AddressError::Several(several.to_vec())),
             },
-            (text, _) => read(text, listen.port())?,
+            (text, ..) => read(text, listen.port())?,
         };
         if host.ip().is_unspecified() {
             return Err(AddressError::Unspecified(host.ip()));
         }
         Ok(DoorAddress { listen, advertise: host })
+    }
+
+    /// Where others find the port once it listens elsewhere.
+    fn advertise_after(self, listen: SocketAddr, own: &OwnAddresses) -> SocketAddr {
+        let is_left = own.has(self.advertise.ip()) && !listen.ip().is_unspecified();
+        let ip = if is_left { listen.ip() } else { self.advertise.ip() };
+        let is_same_port = self.advertise.port() == self.listen.port();
+        let port = if is_same_port { listen.port() } else { self.advertise.port() };
+        SocketAddr::new(ip, port)
     }
 
     /// The same, where the system was left to choose the port: with the one that it chose.
@@ -147,34 +159,57 @@ fn read(text: &str, port: u16) -> Result<SocketAddr, AddressError> {
     address.ok_or_else(|| AddressError::Malformed { text: text.chars().take(80).collect() })
 }
 
-/// The IPv4 addresses by which others may reach this machine: no loopback's, none that holds on one
-/// link alone, and none of the bridges that container engines make.
-fn own_addresses() -> Vec<IpAddr> {
-    let found = nix::ifaddrs::getifaddrs().into_iter().flatten();
-    let mut own: Vec<IpAddr> = found
-        .filter(|interface| {
+/// The addresses of this machine's interfaces.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct OwnAddresses {
+    /// The IPv4 addresses by which others may reach this machine: no loopback's, none that holds on
+    /// one link alone, and none of the bridges that container engines make.
+    reached: Vec<IpAddr>,
+    /// All of them.
+    pub(super) all: Vec<IpAddr>,
+}
+
+impl OwnAddresses {
+    pub(super) fn read() -> OwnAddresses {
+        let mut own = OwnAddresses::default();
+        for interface in nix::ifaddrs::getifaddrs().into_iter().flatten() {
+            let is_up = interface.flags.contains(InterfaceFlags::IFF_UP);
+            let Some(address) = interface.address.filter(|_| is_up) else { continue };
             let inner = ["docker", "br-", "veth", "virbr", "cni", "flannel"];
-            interface.flags.contains(InterfaceFlags::IFF_UP)
-                && !inner.iter().any(|prefix| interface.interface_name.starts_with(prefix))
-        })
-        .filter_map(|interface| interface.address)
-        .filter_map(|address| {
-            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-            v4.filter(|ip| !ip.is_loopback() && !matches!(ip, IpAddr::V4(v4) if v4.is_link_local()))
-        })
-        .collect();
-    own.sort_unstable();
-    own.dedup();
-    own
+            let name = interface.interface_name;
+            let is_inner = inner.iter().any(|prefix| name.starts_with(prefix));
+            if let Some(ip) = address.as_sockaddr_in().map(|v4| v4.ip()) {
+                own.all.push(ip.into());
+                if !is_inner && !ip.is_loopback() && !ip.is_link_local() {
+                    own.reached.push(ip.into());
+                }
+            }
+            own.all.extend(address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())));
+        }
+        for addresses in [&mut own.reached, &mut own.all] {
+            addresses.sort_unstable();
+            addresses.dedup();
+        }
+        own
+    }
+
+    /// Whether this is an address of this machine. All of 127.0.0.0/8 is.
+    fn has(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.all.contains(&ip)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chosen(listen: &str, advertise: &str, own: &[[u8; 4]]) -> Result<String, AddressError> {
+    fn owning(own: &[[u8; 4]]) -> OwnAddresses {
         let own: Vec<IpAddr> = own.iter().map(|ip| IpAddr::from(*ip)).collect();
-        let address = DoorAddress::choose_from(None, listen, advertise, &own)?;
+        OwnAddresses { reached: own.clone(), all: own }
+    }
+
+    fn chosen(listen: &str, advertise: &str, own: &[[u8; 4]]) -> Result<String, AddressError> {
+        let address = DoorAddress::choose_from(None, listen, advertise, &owning(own))?;
         Ok(format!("{} {}", address.listen, address.advertise))
     }
 
@@ -213,8 +248,30 @@ mod tests {
     }
 
     #[test]
+    fn where_others_find_a_port_moves_with_it_unless_somebody_forwards_it() {
+        let own = owning(&[[10, 0, 0, 1], [10, 0, 1, 1]]);
+        let cases = [
+            ("0.0.0.0:2377", "10.0.0.1:2377", "10.0.1.1", "10.0.1.1:2377"),
+            ("0.0.0.0:2377", "10.0.0.1:2377", "10.0.1.1:4000", "10.0.1.1:4000"),
+            ("0.0.0.0:2377", "10.0.0.1:2377", "0.0.0.0:4000", "10.0.0.1:4000"),
+            ("10.0.0.1:2377", "10.0.0.1:2377", "0.0.0.0", "10.0.0.1:2377"),
+            ("127.0.0.1:2377", "127.0.0.1:2377", "127.0.0.2:4000", "127.0.0.2:4000"),
+            ("0.0.0.0:2377", "203.0.113.5:2377", "10.0.1.1", "203.0.113.5:2377"),
+            ("0.0.0.0:2377", "203.0.113.5:2377", "10.0.1.1:4000", "203.0.113.5:4000"),
+            ("0.0.0.0:2377", "203.0.113.5:9000", "10.0.1.1:4000", "203.0.113.5:9000"),
+        ];
+        for (listen, advertise, asked, expected) in cases {
+            let read = |text: &str| text.parse().unwrap();
+            let before = DoorAddress { listen: read(listen), advertise: read(advertise) };
+            let after = DoorAddress::choose_from(Some(before), asked, "", &own).unwrap();
+            assert_eq!(after.advertise.to_string(), expected, "{before} moved to {asked}");
+        }
+    }
+
+    #[test]
     fn what_is_recorded_is_read_again() {
-        let address = DoorAddress::choose_from(None, "0.0.0.0:4000", "10.0.0.1", &[]).unwrap();
+        let address =
+            DoorAddress::choose_from(None, "0.0.0.0:4000", "10.0.0.1", &owning(&[])).unwrap();
         assert_eq!(DoorAddress::parse(&address.recorded()), Some(address));
         let (listen, advertise) = ("0.0.0.0:4000".into(), "nowhere".into());
         assert_eq!(DoorAddress::parse(&PortAddresses { listen, advertise }), None);

@@ -95,6 +95,30 @@ async fn what_cannot_be_listened_on_is_refused_before_it_is_recorded() {
 }
 
 #[tokio::test]
+async fn an_open_port_stays_where_it_is_when_it_can_not_move() {
+    let mut port = KeptPort::start(None);
+    let address = port.open(NOWHERE, "203.0.113.5").await.unwrap();
+    let served = port.opened.try_recv().unwrap();
+    let number = address.listen.port();
+    let taken = std::net::TcpListener::bind(format!("127.0.0.2:{number}")).unwrap();
+    for (listen, why) in [
+        (format!("127.0.0.2:{number}"), "address already in use"),
+        (format!("192.0.2.7:{number}"), "cannot assign requested address"),
+    ] {
+        let error = port.open(&listen, "").await.unwrap_err().to_string();
+        assert_eq!(error, format!("can't listen on {listen}: {why}"));
+    }
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], number));
+    let own = [[127, 0, 0, 1], [127, 0, 0, 2]].map(net::IpAddr::from);
+    let error = others_in_the_way(Some(address.listen), everywhere, &own).await.unwrap_err();
+    assert!(error.to_string().contains("127.0.0.2"), "{error}");
+    assert_eq!(port.door.state(), DoorState::Open(address));
+    assert!(!served.moved.is_cancelled(), "who is connected stays connected");
+    drop(taken);
+    others_in_the_way(Some(address.listen), everywhere, &own).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_at_a_start_is_opened_when_it_is_free() {
     let taken = std::net::TcpListener::bind(NOWHERE).unwrap();
     let listen = taken.local_addr().unwrap();
