@@ -111,6 +111,7 @@ async fn init(top: &GlobalArgs, args: InitArgs) -> CliResult {
     };
     // What is refused of all that is refused before anything is changed.
     let chosen = manager.membership().choose_port(asked).await?.into_inner();
+    chosen.warnings.iter().for_each(|text| show::talk(&format!("warning: {text}")));
     args.settings.apply(&manager, &mut submitter).await?;
     let open = OpenPort {
         node_id: chosen.node_id.clone(),

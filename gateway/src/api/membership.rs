@@ -62,12 +62,13 @@ impl Membership for MembershipService {
         let recorded = self.recorded_port().await?;
         let (listen, advertise) = (&asked.listen_address, &asked.advertise_address);
         let chosen = self.door.choose(recorded, listen, advertise).await;
-        let PortAddresses { listen, advertise } =
-            chosen.map_err(|error| reads::status(&error.refusal()))?.recorded();
+        let chosen = chosen.map_err(|error| reads::status(&error.refusal()))?;
+        let PortAddresses { listen, advertise } = chosen.recorded();
         Ok(Response::new(v1::PortChoice {
             listen_address: listen,
             advertise_address: advertise,
             node_id: self.manager.to_bytes(),
+            warnings: chosen.warning().into_iter().collect(),
         }))
     }
 

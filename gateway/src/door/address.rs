@@ -110,6 +110,17 @@ impl DoorAddress {
         SocketAddr::new(ip, port)
     }
 
+    /// What somebody who asks for this should know although it may be right.
+    pub fn warning(self) -> Option<String> {
+        let ip = self.advertise.ip();
+        (!OwnAddresses::read().has(ip)).then(|| {
+            format!(
+                "no interface of this machine has the address {ip}: other machines reach this one \
+                 there only if something forwards that address to it, as NAT does"
+            )
+        })
+    }
+
     /// The same, where the system was left to choose the port: with the one that it chose.
     pub(super) fn with_port_of(self, listener: &TcpListener) -> DoorAddress {
         self.with_port(listener.local_addr().map_or(self.listen.port(), |chosen| chosen.port()))
@@ -266,6 +277,16 @@ mod tests {
             let after = DoorAddress::choose_from(Some(before), asked, "", &own).unwrap();
             assert_eq!(after.advertise.to_string(), expected, "{before} moved to {asked}");
         }
+    }
+
+    #[test]
+    fn an_address_that_no_interface_has_is_warned_of() {
+        let warned = |advertise: &str| {
+            let address = DoorAddress::choose(None, "127.0.0.1", advertise).unwrap();
+            address.warning().unwrap_or_default()
+        };
+        assert!(warned("192.0.2.7").contains("no interface of this machine has the address"));
+        assert_eq!((warned(""), warned("127.0.0.2")), (String::new(), String::new()));
     }
 
     #[test]

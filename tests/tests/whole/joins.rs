@@ -131,6 +131,11 @@ fn a_port_is_opened_with_the_settings_asked_for_and_who_knocks_is_told() {
     let knocked =
         "1 connection turned away since the start; the newest of each address from 127.0.0.1";
     stage.wait("who knocked is told", || doctor(&stage).contains(knocked));
+
+    let (code, _, told) =
+        stage.client().runs(&["cluster", "init", "--advertise-addr", "192.0.2.7"]);
+    let warned = "warning: no interface of this machine has the address 192.0.2.7";
+    assert!(code == 0 && told.contains(warned), "{told}");
 }
 
 #[test]
