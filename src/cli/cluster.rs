@@ -97,7 +97,8 @@ pub(super) async fn run(top: &GlobalArgs, command: ClusterCommand) -> CliResult 
 async fn init(top: &GlobalArgs, args: InitArgs) -> CliResult {
     let daemon = top.host(&args.change.host)?;
     let founded = member::found(&daemon, args.found()).await?;
-    if args.availability.is_some() && !founded {
+    let begun = if founded { ClusterBegun::Now } else { ClusterBegun::Before };
+    if args.availability.is_some() && begun == ClusterBegun::Before {
         return Err(CliError::usage(
             "--availability has no effect: this node is part of a cluster already",
         )
@@ -113,6 +114,10 @@ async fn init(top: &GlobalArgs, args: InitArgs) -> CliResult {
     let chosen = manager.membership().choose_port(asked).await?.into_inner();
     chosen.warnings.iter().for_each(|text| show::talk(&format!("warning: {text}")));
     args.settings.apply(&manager, &mut submitter).await?;
+    // It is for a text alone: who can't be told the token hears why when the port is open.
+    let asked = JoinTokenRequest { role: RoleChoice::Worker.role() as i32 };
+    let before = manager.membership().join_token(asked).await.ok();
+    let before = before.map(|reply| reply.into_inner().address).unwrap_or_default();
     let open = OpenPort {
         node_id: chosen.node_id.clone(),
         listen_address: chosen.listen_address.clone(),
@@ -121,8 +126,34 @@ async fn init(top: &GlobalArgs, args: InitArgs) -> CliResult {
     submitter.submit(Action::OpenPort(open)).await?;
     let opened = manager.membership().await_port(chosen).await?.into_inner();
     let node = Id::from_bytes(&opened.node_id);
-    show::say(&format!("Cluster initialized: current node ({node}) is a manager.\n"))?;
+    show::say(&format!("{}\n", opening(begun, node, &before, &opened.advertise_address)))?;
     invite(&manager, RoleChoice::Worker).await
+}
+
+/// Whether the command has founded the cluster.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ClusterBegun {
+    Now,
+    /// Its daemon had, or an earlier command.
+    Before,
+}
+
+/// What has become of the manager: `before` and `now` are where others reach it; empty where its
+/// port was closed.
+fn opening(begun: ClusterBegun, node: Id, before: &str, now: &str) -> String {
+    match (begun, before) {
+        (ClusterBegun::Now, _) | (ClusterBegun::Before, "") => {
+            format!("Cluster initialized: current node ({node}) is a manager.")
+        }
+        (ClusterBegun::Before, before) if before == now => {
+            format!("Port unchanged: others reach current node ({node}) at {now}.")
+        }
+        (ClusterBegun::Before, before) => {
+            format!(
+                "Port moved: others reach current node ({node}) at {now}, and not at {before} any more."
+            )
+        }
+    }
 }
 
 async fn token(top: &GlobalArgs, args: TokenArgs) -> CliResult {
@@ -163,4 +194,25 @@ async fn invite(manager: &ManagerClient, role: RoleChoice) -> CliResult {
         show::talk("note: this manager's port is closed; open it with `skep cluster init`");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_initialized_once() {
+        let told = |begun, before| opening(begun, Id(1), before, "10.0.0.1:2377");
+        let initialized =
+            "Cluster initialized: current node (0000000000000000000000001) is a manager.";
+        assert_eq!(told(ClusterBegun::Now, ""), initialized);
+        assert_eq!(told(ClusterBegun::Now, "10.0.0.1:2377"), initialized, "it is open already");
+        assert_eq!(told(ClusterBegun::Before, ""), initialized);
+        let unchanged = told(ClusterBegun::Before, "10.0.0.1:2377");
+        assert!(
+            unchanged.starts_with("Port unchanged: ") && unchanged.ends_with("at 10.0.0.1:2377.")
+        );
+        let moved = told(ClusterBegun::Before, "10.0.0.9:2377");
+        assert!(moved.contains("at 10.0.0.1:2377, and not at 10.0.0.9:2377"), "{moved}");
+    }
 }

@@ -132,6 +132,8 @@ fn a_port_is_opened_with_the_settings_asked_for_and_who_knocks_is_told() {
         "1 connection turned away since the start; the newest of each address from 127.0.0.1";
     stage.wait("who knocked is told", || doctor(&stage).contains(knocked));
 
+    let told = stage.says(&["cluster", "init"]);
+    assert!(told.starts_with("Port unchanged: "), "{told}");
     let (code, _, told) =
         stage.client().runs(&["cluster", "init", "--advertise-addr", "192.0.2.7"]);
     let warned = "warning: no interface of this machine has the address 192.0.2.7";
