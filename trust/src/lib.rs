@@ -26,6 +26,8 @@ pub use node_key::{KeyDigest, KeyError, NodeKey};
 pub use request::{CertificateRequest, RequestError};
 pub use root::{RootCertificate, RootError};
 pub use rustls::pki_types::CertificateDer;
-pub use tls::{ManagerExpectation, ManagerRefused, client_config, refusal_of, server_config};
+pub use tls::{
+    ManagerExpectation, ManagerRefused, client_config, disbelief_of, refusal_of, server_config,
+};
 pub use token::{JoinToken, TokenError, TokenSecret};
 pub use validity::{RenewalDelay, ValidAt, Validity};

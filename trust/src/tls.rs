@@ -13,7 +13,7 @@ mod refusal;
 
 pub use manager::ManagerExpectation;
 pub use provider::provider;
-pub use refusal::{ManagerRefused, refusal_of};
+pub use refusal::{ManagerRefused, disbelief_of, refusal_of};
 
 use crate::{node_key::NodeKey, root::RootCertificate};
 use client::ClientVerifier;

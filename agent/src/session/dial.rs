@@ -4,7 +4,7 @@
 use super::{config::ManagerEndpoint, credentials::NodeCredentials};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use skep_trust::refusal_of;
+use skep_trust::{disbelief_of, refusal_of};
 use std::{io, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
@@ -64,7 +64,7 @@ pub(super) async fn connect(
         Some(refused) => {
             DialError::Untrusted { target: target.to_string(), message: refused.to_string() }
         }
-        None => failed(root_of(&error)),
+        None => failed(disbelief_of(&error).unwrap_or_else(|| root_of(&error))),
     })
 }
 

@@ -30,7 +30,8 @@ pub(super) fn access(state: &DoorReport, now: Timestamp) -> Vec<Finding> {
             "{count} turned away since the start; the newest of each address {}",
             late.join("; ")
         );
-        let hint = "look whether that machine should be in this cluster; its own log says the same";
+        let hint = "look whether that machine should be in this cluster; its own log and `skep node status` \
+                    there say more. `skep cluster token worker` (or `manager`) prints what it joins with";
         findings.push(warning("turned away", message, hint));
     }
     findings

@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 use skep_proto::{Id, os_error};
 use skep_trust::{
     CertificateFolder, FolderError, IssuedFiles, ManagerExpectation, NodeCertificate, NodeFiles,
-    client_config, refusal_of,
+    client_config, disbelief_of, refusal_of,
 };
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use thiserror::Error;
@@ -149,7 +149,7 @@ pub(super) async fn connect(
         Ok(Ok(channel)) => Ok(channel),
         Ok(Err(error)) => Err(failed(match refusal_of(&error) {
             Some(refused) => refused.to_string(),
-            None => root_of(&error),
+            None => disbelief_of(&error).unwrap_or_else(|| root_of(&error)),
         })),
         Err(_) => Err(failed("it does not answer".into())),
     }

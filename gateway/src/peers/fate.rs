@@ -46,7 +46,10 @@ pub(super) fn is_connection_lost(status: &Status) -> bool {
 /// Why it failed, for people: what the other manager says, or that there was no saying.
 pub(super) fn reason(status: &Status) -> String {
     match status.source() {
-        Some(_) => "the connection to it broke".to_owned(),
+        Some(cause) => {
+            let broke = || "the connection to it broke".to_owned();
+            skep_trust::disbelief_of(cause).unwrap_or_else(broke)
+        }
         None => status.message().to_owned(),
     }
 }

@@ -62,6 +62,8 @@ fn a_waiting_machine_joins_works_and_leaves() {
     let told = refused(&client, &["cluster", "join", "--token", &foreign, &address]);
     assert!(told.contains("whose CA is not the one that the join token names"), "{told}");
     assert_eq!(state(&client), "alone");
+    let told = stage.client().runs(&["doctor"]).1;
+    assert!(told.contains("does not believe the certificate that it was shown"), "{told}");
     let told = says(&client, &["node", "status"]);
     assert!(told.contains("whose CA is not the one"), "it is still told: {told}");
     assert_eq!(names(two.state()), [""; 0], "nothing is left of it");

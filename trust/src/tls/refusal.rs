@@ -5,6 +5,7 @@
 //! connection digs the reason out here.
 
 use crate::certificate::CertificateError;
+use rustls::AlertDescription;
 use skep_proto::{Id, Timestamp};
 use std::{error::Error as StdError, io, sync::Arc};
 use thiserror::Error;
@@ -113,6 +114,51 @@ pub fn refusal_of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Manager
     None
 }
 
+/// What the alert means with which the other end has broken off the handshake, if it did so because
+/// of the certificate that it was shown.
+pub fn disbelief_of(error: &(dyn StdError + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::AlertReceived(alert)) = error.downcast_ref::<rustls::Error>() {
+            return disbelief(*alert).map(str::to_owned);
+        }
+        // It does not give what it carries as its source.
+        let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match carried {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn disbelief(alert: AlertDescription) -> Option<&'static str> {
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the library adds alerts; the others are told as it tells them"
+    )]
+    match alert {
+        AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::DecryptError
+        | AlertDescription::AccessDenied => Some(
+            "the other end does not believe the certificate that it was shown: it is of another \
+             cluster, or joins with a token of another one",
+        ),
+        AlertDescription::CertificateExpired => Some(
+            "the other end takes the certificate that it was shown for expired: check the clocks \
+             of both machines",
+        ),
+        AlertDescription::CertificateRequired => {
+            Some("the other end wants a certificate, and was shown none")
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +188,22 @@ mod tests {
         let inner = io::Error::new(io::ErrorKind::InvalidData, tls);
         let transport = WrappedError(io::Error::other(inner));
         assert_eq!(refusal_of(&transport), Some(&refused));
+    }
+
+    #[test]
+    fn an_alert_about_a_certificate_is_told_in_our_words_however_it_is_wrapped() {
+        let told = |alert: AlertDescription| {
+            let tls = rustls::Error::AlertReceived(alert);
+            let inner = io::Error::new(io::ErrorKind::InvalidData, tls);
+            disbelief_of(&WrappedError(io::Error::other(inner))).unwrap_or_default()
+        };
+        for alert in [AlertDescription::CertificateUnknown, AlertDescription::UnknownCA] {
+            assert!(told(alert).contains("of another cluster"), "{alert:?}");
+        }
+        assert!(told(AlertDescription::CertificateExpired).contains("check the clocks"));
+        assert!(told(AlertDescription::CertificateRequired).contains("was shown none"));
+        assert_eq!(told(AlertDescription::ProtocolVersion), "", "it is told as the library does");
+        assert_eq!(disbelief_of(&io::Error::from(io::ErrorKind::NotFound)), None);
     }
 
     #[test]

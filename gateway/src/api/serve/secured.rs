@@ -7,7 +7,7 @@
 use super::prefixed::Prefixed;
 use crate::peer::{ConnectionPeer, PeerChannel, PeerOrigin};
 use rustls::ServerConfig;
-use skep_trust::NodeCertificate;
+use skep_trust::{NodeCertificate, disbelief_of};
 use std::{io, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
@@ -42,7 +42,7 @@ pub(super) enum HandshakeError {
     TooLong,
     #[error("there is no certificate to show yet")]
     NoCertificate,
-    #[error(transparent)]
+    #[error("{}", disbelief_of(.0).unwrap_or_else(|| .0.to_string()))]
     Io(#[from] io::Error),
     #[error("the other end's certificate: {0}")]
     Certificate(#[from] skep_trust::CertificateError),
