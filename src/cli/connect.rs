@@ -194,13 +194,21 @@ fn no_way(path: &Path, error: io::Error) -> fail::CliError {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the standard library adds kinds of errors")]
     let failure = match error.kind() {
         io::ErrorKind::NotFound => {
-            fail::CliError::unreachable(format!("no daemon at unix://{shown}: there is no such socket")).hint(
-                "start one with `skep daemon`, name its socket with --host or SKEP_HOST, or read a stopped one with --state-dir",
-            )
+            fail::CliError::unreachable(format!("no daemon at unix://{shown}: there is no such socket"))
+                .hint(format!(
+                    "start one with {}, name the socket of one that runs with --host or SKEP_HOST, or read a \
+                     stopped one with --state-dir",
+                    start_of(path)
+                ))
         }
         io::ErrorKind::ConnectionRefused => {
-            fail::CliError::unreachable(format!("no daemon at unix://{shown}: nobody listens on the socket"))
-                .hint("start it with `skep daemon`, or read it while it is stopped with --state-dir")
+            fail::CliError::unreachable(format!(
+                "no daemon at unix://{shown}: the socket is there, and nobody listens on it any more"
+            ))
+            .hint(format!(
+                "start it again with {}, or read it while it is stopped with --state-dir",
+                start_of(path)
+            ))
         }
         io::ErrorKind::PermissionDenied => {
             let group = group_of(path).unwrap_or_else(|| "skep".to_owned());
@@ -213,6 +221,16 @@ fn no_way(path: &Path, error: io::Error) -> fail::CliError {
             .hint("name the manager's socket with --host or SKEP_HOST"),
     };
     failure.caused_by(error)
+}
+
+/// What starts a daemon that listens on this socket.
+fn start_of(socket: &Path) -> String {
+    match socket == Path::new(args::DEFAULT_SOCKET) {
+        true => "`systemctl start skep` or `skep daemon`".to_owned(),
+        false => {
+            format!("`skep daemon --state-dir DIR --listen-control unix://{}`", socket.display())
+        }
+    }
 }
 
 /// The name of the group that may use the socket, or of the nearest folder that shuts us out.
