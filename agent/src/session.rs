@@ -107,7 +107,7 @@ impl AgentError {
             )),
             AgentError::Halted(halt) => Some(halt.hint().into()),
             AgentError::NoToken => Some(
-                "`skep cluster token worker` prints it on a manager; give it with --token-file or \
+                "`skep cluster token worker` (or `manager`) prints it on a manager; give it with --token-file or \
                  --token. To found a cluster here instead, remove the file `joined` from the state \
                  folder, if there is one"
                     .into(),

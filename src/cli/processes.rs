@@ -128,13 +128,14 @@ impl JoinTokenArgs {
             // The message must not repeat a token that is nearly right.
             let token = self.token.map(|token| parse::join_token(&token)).transpose();
             return token.map_err(|message| {
-                CliError::usage(format!("--token: {message}"))
-                    .hint("`skep cluster token -q worker` prints the token on a manager")
+                CliError::usage(format!("--token: {message}")).hint(
+                    "`skep cluster token -q worker` (or `manager`) prints the token on a manager",
+                )
             });
         };
         let wrong = |message: String| {
             CliError::usage(format!("--token-file {}: {message}", path.display()))
-                .hint("`skep cluster token -q worker` prints the token on a manager")
+                .hint("`skep cluster token -q worker` (or `manager`) prints the token on a manager")
         };
         let mut text = String::new();
         let read = std::fs::File::open(&path)

@@ -55,8 +55,9 @@ pub(in crate::cli) struct LeaveArgs {
 pub(super) async fn join(top: &GlobalArgs, args: JoinArgs) -> CliResult {
     let daemon = top.host(&args.host)?;
     let token = args.token.read()?.ok_or_else(|| {
-        CliError::usage("a machine joins with a token: --token or --token-file")
-            .hint("`skep cluster token worker` prints the whole command on a manager")
+        CliError::usage("a machine joins with a token: --token or --token-file").hint(
+            "`skep cluster token worker` (or `manager`) prints the whole command on a manager",
+        )
     })?;
     let join = JoinCluster {
         manager: args.manager,

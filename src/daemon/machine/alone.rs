@@ -73,14 +73,16 @@ impl MachineDaemon {
         self.decides()?;
         let token = JoinToken::from_str(&join.token).map_err(|error| {
             Refusal::invalid(format!("the join token: {error}"))
-                .hint("`skep cluster token -q worker` prints the token on a manager")
+                .hint("`skep cluster token -q worker` (or `manager`) prints the token on a manager")
         })?;
         if !joined::is_address(&join.manager) {
             return Err(Refusal::invalid(format!(
                 "{:?} is not HOST:PORT of a manager",
                 join.manager
             ))
-            .hint("`skep cluster token worker` prints the whole command on a manager"));
+            .hint(
+                "`skep cluster token worker` (or `manager`) prints the whole command on a manager",
+            ));
         }
         let port = PortWish {
             listen: join.listen_address.clone(),
