@@ -9,7 +9,10 @@ use super::{
 };
 use skep_agent::{AgentHandle, ContactedAddress, ManagerEndpoint};
 use skep_gateway::{admit::Refusal, peer::ConnectionPeer, reads};
-use skep_proto::v1::{self, LocalNode, LocalNodeState, ManagerContact, Person, local_server};
+use skep_proto::{
+    os_error,
+    v1::{self, LocalNode, LocalNodeState, ManagerContact, Person, local_server},
+};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Request, Response, Status};
@@ -33,7 +36,17 @@ impl LocalProblem {
     /// What people hear of an error.
     pub(super) fn of(error: &anyhow::Error) -> LocalProblem {
         let hint = Advice::hint_of(error).unwrap_or_default();
-        LocalProblem { message: Advice::joined(error), hint }
+        LocalProblem { message: os_error::plain(&Advice::joined(error)), hint }
+    }
+
+    /// Of a machine whose node was removed.
+    pub(super) fn removed() -> LocalProblem {
+        LocalProblem {
+            message: "this node was removed from its cluster, with `skep node rm` on a manager".into(),
+            hint: "`skep cluster join` joins a cluster as a new node; `skep cluster token worker` (or \
+                   `manager`) prints the whole command on a manager"
+                .into(),
+        }
     }
 }
 
@@ -74,6 +87,10 @@ impl LocalState {
 
     /// The answer to calls of managers, where it is none.
     pub(super) fn no_manager(&self) -> Refusal {
+        if self.problem == LocalProblem::removed() {
+            let LocalProblem { message, hint } = &self.problem;
+            return Refusal::precondition(message).hint(hint);
+        }
         let manager = self.follower.as_ref().map_or("", |(_, address)| address.as_str());
         lifecycle::no_manager(self.state(), manager)
     }

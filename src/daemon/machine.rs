@@ -135,6 +135,9 @@ impl MachineDaemon {
     fn left(&mut self, why: local::LocalProblem) -> Result<MachineRole> {
         let folder = left::move_aside(&self.state, clock::wall())?;
         let left_in = folder.display().to_string();
+        if !why.message.is_empty() {
+            tracing::warn!(hint = why.hint, "{}", why.message);
+        }
         tracing::info!(folder = left_in, "left the cluster; its state lies in this folder");
         // What was left behind is told already.
         let told = self.inbox.state.borrow().problem.clone();

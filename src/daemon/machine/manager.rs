@@ -2,7 +2,7 @@
 
 use super::{MachineDaemon, MachineRole, end_of, roles::role_changes};
 use crate::daemon::{
-    lifecycle::{self, Afterwards, BegunBy, RoleChange},
+    lifecycle::{self, Afterwards, AgentEnd, BegunBy, RoleChange},
     local::LocalProblem,
     node::{self, FollowedEndpoint, FollowedProcess},
     promoted,
@@ -72,6 +72,10 @@ impl MachineDaemon {
             Afterwards::Stop => Ok(None),
             Afterwards::Fail => Err(followed.err().context("the agent's end")?.into()),
             Afterwards::MoveAside | Afterwards::Forget => {
+                if end_of(&followed) == AgentEnd::Removed {
+                    // There is no manager left to speak of.
+                    self.inbox.state.send_modify(|local| local.problem = LocalProblem::removed());
+                }
                 self.left(LocalProblem::default()).map(Some)
             }
         }
@@ -132,7 +136,11 @@ impl MachineDaemon {
             tokio::select! {
                 managed = &mut halves.managing => break managed.context("the manager's task")?,
                 ended = &mut halves.following, if followed.is_none() => {
-                    followed = Some(ended.context("the agent's task")?);
+                    let ended = ended.context("the agent's task")?;
+                    if end_of(&ended) == AgentEnd::Removed {
+                        self.removed_manager();
+                    }
+                    followed = Some(ended);
                 }
                 Some(waiting) = self.inbox.next() => self.answer_member(waiting, agent),
                 found = &mut changes, if change.is_none() && !self.is_leaving() => {
@@ -147,5 +155,18 @@ impl MachineDaemon {
             None => halves.following.await.context("the agent's task")?,
         };
         Ok((managed, followed, change))
+    }
+
+    /// The cluster has removed this machine's node while it was away. Its manager goes on, so that
+    /// its history can be read.
+    fn removed_manager(&self) {
+        let problem = LocalProblem {
+            message: "this node was removed from its cluster: the other managers refuse it, and what this one shows is old"
+                .into(),
+            hint: "`skep cluster leave --force` moves its state aside; then `skep cluster join` joins a cluster as a new node"
+                .into(),
+        };
+        tracing::warn!(hint = problem.hint, "{}", problem.message);
+        self.inbox.state.send_modify(|local| local.problem = problem);
     }
 }

@@ -66,7 +66,7 @@ impl MachineDaemon {
             (Afterwards::Forget, Err(error)) => {
                 let problem = match how {
                     AgentEnd::Left => given_up(),
-                    AgentEnd::Removed => removed(),
+                    AgentEnd::Removed => LocalProblem::removed(),
                     AgentEnd::Stopped | AgentEnd::Failed => LocalProblem::of(&error.into()),
                 };
                 self.forgotten(problem).map(Some)
@@ -136,7 +136,7 @@ fn role_change_after(
 
 fn why_left(how: AgentEnd) -> LocalProblem {
     match how {
-        AgentEnd::Removed => removed(),
+        AgentEnd::Removed => LocalProblem::removed(),
         AgentEnd::Left | AgentEnd::Stopped | AgentEnd::Failed => LocalProblem::default(),
     }
 }
@@ -145,12 +145,5 @@ fn given_up() -> LocalProblem {
     LocalProblem {
         message: "somebody gave up joining with `skep cluster leave`".into(),
         hint: "`skep cluster join` tries again".into(),
-    }
-}
-
-fn removed() -> LocalProblem {
-    LocalProblem {
-        message: "this node was removed from its cluster".into(),
-        hint: "`skep cluster join` joins a cluster as a new node".into(),
     }
 }

@@ -84,6 +84,8 @@ fn a_machine_joins_with_a_token_and_stays_a_worker_until_it_is_removed() {
     let status = || worker.client().runs(&["node", "status"]).1;
     stage.wait("the worker has heard of it", || status().contains("part of no cluster"));
     assert!(status().contains("was removed from its cluster"), "{}", status());
+    let (code, _, told) = worker.client().runs(&["node", "ls"]);
+    assert!(code == 1 && told.contains("was removed from its cluster"), "{told}");
     stage.until_gone(&before);
     let token_now = stage.says(&["cluster", "token", "-q", "worker"]);
     let join = ["cluster", "join", "--token", token_now.trim(), &address];

@@ -248,3 +248,25 @@ fn a_manager_whose_disk_was_set_back_is_sent_what_it_lacks_and_harms_nobody() {
     assert!(!failed.contains("the log failed"), "{failed}");
     says(&clients[1], &["service", "rm", "web"]);
 }
+
+#[test]
+fn a_manager_that_was_removed_while_it_was_away_says_so_until_it_leaves() {
+    let cluster = SeveralManagers::found();
+    let [two, mut three] = cluster.with_two_more();
+    let (one, client) = (cluster.stage.client(), three.client());
+    says(&one, &["cluster", "update", "--dispatcher-heartbeat", "1s"]);
+    three.kill();
+    let nodes = || one.runs(&["node", "ls", "--format", "{{.Hostname}} {{.Status}}"]).1;
+    cluster.stage.wait("it is down", || nodes().contains("three Down"));
+    says(&one, &["node", "demote", "three"]);
+    cluster.stage.wait("it is removed", || one.runs(&["node", "rm", "three"]).0 == 0);
+    three.start(&[]);
+    let status = || client.runs(&["node", "status"]).1;
+    cluster.stage.wait("it has heard of it", || status().contains("was removed from its cluster"));
+    assert!(three.log().contains("was removed from its cluster"));
+    says(&client, &["cluster", "leave", "--force"]);
+    let (_, told, hint) = client.runs(&["node", "status"]);
+    assert!(told.contains("was removed from its cluster, with `skep node rm`"), "{told}");
+    assert!(hint.contains("joins a cluster as a new node"), "{hint}");
+    says(&two.client(), &["node", "ls"]);
+}

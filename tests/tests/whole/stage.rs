@@ -249,6 +249,11 @@ impl Worker {
         &self.state
     }
 
+    /// What its daemon has said since its last start.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Starts its daemon with these flags.
     pub(crate) fn start(&mut self, flags: &[&str]) {
         self.start_as(Command::new(skep()), flags);
