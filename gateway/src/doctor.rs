@@ -9,6 +9,7 @@ mod cluster;
 mod disk;
 mod door;
 mod history;
+mod joining;
 
 use crate::{
     drive::{CONFIRM_READ_NS_MAX, DiskTrial},
@@ -40,7 +41,10 @@ pub fn examine(
     findings.extend(cluster::not_running(&view));
     findings.extend(match reads.drive() {
         Some(drive) if drive.is_leaderless() => cluster::leaderless(&view),
-        Some(_) => [cluster::nodes(&view), cluster::managers(&view, unheard)].concat(),
+        Some(_) => {
+            let managers = cluster::managers(&view, unheard);
+            [cluster::nodes(&view), managers, joining::joining(&view)].concat()
+        }
         None => Vec::from([cluster::nodes_then(
             &view,
             "when the history ended",

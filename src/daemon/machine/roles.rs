@@ -41,6 +41,18 @@ pub(super) async fn role_changes(agent: AgentHandle, own: Option<u64>) -> RoleCh
     }
 }
 
+/// Returns when the cluster has said that the node is to be a worker.
+pub(super) async fn promotion_taken_back(agent: AgentHandle) {
+    let mut status = agent.status();
+    let is_worker = |status: &AgentStatus| {
+        status.membership.is_some_and(|wanted| wanted.role == NodeRole::Worker)
+    };
+    if status.wait_for(is_worker).await.is_err() {
+        // The agent has ended: nothing is heard any more.
+        std::future::pending::<()>().await;
+    }
+}
+
 impl MachineDaemon {
     /// A worker becomes a manager. Where it can't, it stays a worker, and tries again after a
     /// while.
@@ -63,7 +75,12 @@ impl MachineDaemon {
 
     /// It stays a worker. The same reason is told once.
     pub(super) fn not_promoted(&self, error: &anyhow::Error) {
-        let problem = LocalProblem::of(error);
+        let mut problem = LocalProblem::of(error);
+        if problem.hint.is_empty() {
+            problem.hint = "remove what is in the way, and it goes on by itself within seconds; `skep node demote` on \
+                            a manager takes the promotion back"
+                .into();
+        }
         if self.inbox.state.borrow().problem.message != problem.message {
             tracing::warn!("this node can't become a manager yet: {}", problem.message);
         }

@@ -89,6 +89,12 @@ impl MachineDaemon {
         Ok((agent, handle))
     }
 
+    /// Whether this worker has said why it can't become a manager. What else may be wrong with a
+    /// member comes up only when it leaves.
+    fn is_blocked(&self) -> bool {
+        !self.is_leaving() && !self.inbox.state.borrow().problem.message.is_empty()
+    }
+
     /// Answers what is asked meanwhile. An agent whose node is to become a manager is ended here.
     async fn until_it_ends(
         &mut self,
@@ -103,6 +109,10 @@ impl MachineDaemon {
                     return Ok(FollowerEnd::Ended(ended.context("the agent's task")?));
                 }
                 Some(waiting) = self.inbox.next() => self.answer_member(waiting, agent),
+                () = roles::promotion_taken_back(agent.clone()), if self.is_blocked() => {
+                    tracing::info!("this node is not to become a manager any more");
+                    self.inbox.state.send_modify(|local| local.problem = LocalProblem::default());
+                }
                 _ = &mut changes, if !self.is_leaving() => {
                     // Looked at before anything ends: a worker that can't become a manager yet
                     // stays a worker.

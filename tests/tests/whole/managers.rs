@@ -194,6 +194,30 @@ fn a_worker_becomes_a_manager_and_a_worker_again_while_its_tasks_go_on() {
 }
 
 #[test]
+fn what_keeps_a_node_from_becoming_a_manager_is_told_until_the_promotion_is_taken_back() {
+    let cluster = SeveralManagers::found();
+    let one = cluster.stage.client();
+    let token = says(&one, &["cluster", "token", "-q", "worker"]).trim().to_owned();
+    let mut two = Worker::new(&cluster.stage, "two");
+    // The first manager listens there.
+    let flags = ["--join", &cluster.address, "--token", &token, "--listen-addr", &cluster.address];
+    two.start(&flags);
+    let client = two.client();
+    cluster.stage.wait("it has joined", || {
+        one.runs(&["node", "ls", "--format", "{{.Hostname}} {{.Status}}"]).1.contains("two Ready")
+    });
+    says(&one, &["node", "promote", "two"]);
+    let status = || client.runs(&["node", "status"]).1;
+    let told = format!("can't listen on {}: address already in use\n", cluster.address);
+    cluster.stage.wait("it says what is in the way", || status().contains(&told));
+    let doctor = || one.runs(&["doctor"]).1;
+    assert!(doctor().contains("two: it is to become a manager, and has no vote yet"));
+    says(&one, &["node", "demote", "two"]);
+    cluster.stage.wait("nothing is in the way", || !status().contains("Problem:"));
+    assert!(status().contains("worker") && !doctor().contains("has no vote yet"));
+}
+
+#[test]
 fn the_leader_is_demoted_after_it_has_handed_over() {
     let cluster = SeveralManagers::found();
     let [two, three] = cluster.with_two_more();
