@@ -131,6 +131,7 @@ fn target(view: &View, task: &TaskRow) -> Option<logs::follow::ReadTask> {
         node_name: node.hostname().to_owned(),
         session: node.session,
         ready: node.state == v1::NodeState::Ready && !node.removed,
+        removed: node.removed,
     })
 }
 

@@ -34,6 +34,9 @@ const NODE_OPENING_DELAY_NS: u64 = SECOND_NS;
 /// Replies of one node that wait for their turn; at it nothing more is taken from that node.
 const WAITING_MAX: usize = 1024;
 
+/// What is said of a node whose lines nobody can read any more.
+const WAS_REMOVED: &str = "was removed from the cluster; its lines are missing";
+
 /// Whether the reader stays when all is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReadMode {
@@ -69,6 +72,8 @@ pub struct ReadTask {
     pub session: u64,
     /// Whether the node is ready.
     pub ready: bool,
+    /// Whether it was removed from the cluster.
+    pub removed: bool,
 }
 
 /// Something to do.
@@ -152,16 +157,24 @@ impl OutputReader {
             name: target.node_name.clone(),
             session: target.session,
             ready: target.ready,
+            removed: target.removed,
             order: OrderStage::None,
             told_away: false,
             heard: now,
         };
         let node = self.nodes.entry(target.node).or_insert(fresh);
-        node.ready = target.ready;
+        let is_away_for_good = target.removed && !node.removed && node.told_away;
+        (node.ready, node.removed) = (target.ready, target.removed);
         let is_new_session = node.session != target.session;
         node.session = target.session;
         if is_new_session && node.order == OrderStage::Open {
             self.lose(target.node, "is gone; its lines are missing from here", now);
+        }
+        if is_away_for_good {
+            let message = format!("node {} {WAS_REMOVED}", target.node_name);
+            self.merge.open(target.node, now);
+            self.say_gap(target.node, LogGapKind::NodeRemoved, message, now);
+            self.merge.close(target.node);
         }
         let tail = self.tail.filter(|_| !self.looked);
         let task = self.tasks.entry(target.task).or_insert_with(|| TaskOutput {
@@ -407,9 +420,13 @@ impl OutputReader {
     fn lose(&mut self, id: Id, what: &str, now: Timestamp) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if !std::mem::replace(&mut node.told_away, true) {
+            let (kind, what) = match node.removed {
+                true => (LogGapKind::NodeRemoved, WAS_REMOVED),
+                false => (LogGapKind::NodeAway, what),
+            };
             let message = format!("node {} {what}", node.name);
             self.merge.open(id, now);
-            self.say_gap(id, LogGapKind::NodeAway, message, now);
+            self.say_gap(id, kind, message, now);
         }
         self.close(id, OrderStage::Away { until: now + REORDER_DELAY_NS });
         for task in self.tasks.values_mut().filter(|task| task.node == id) {

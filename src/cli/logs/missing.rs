@@ -35,6 +35,8 @@ impl Missing {
                 self.nodes.remove(&node);
                 self.unreadable.retain(|(name, _)| *name != gap.node_name);
             }
+            // Nobody can bring them back: what the cluster has is complete without them.
+            LogGapKind::NodeRemoved => drop(self.nodes.remove(&node)),
             LogGapKind::LinesLost => drop(self.lost.insert(format!("task {}", gap.task_name))),
             LogGapKind::Unreadable => drop(self.lost.insert(node)),
         }
@@ -90,12 +92,15 @@ mod tests {
 
     #[test]
     fn what_came_late_is_not_missing_and_what_is_lost_is() {
-        use LogGapKind::{LinesLost, NodeAway, NodeBack, Unreadable};
+        use LogGapKind::{LinesLost, NodeAway, NodeBack, NodeRemoved, Unreadable};
         let of = |what: &str| format!("error: not all lines could be read: {what}");
         assert_eq!(outcome(&[]), "all");
         assert_eq!(outcome(&[(NodeAway, "m2")]), of("node m2"));
         assert_eq!(outcome(&[(NodeAway, "m2"), (NodeBack, "m2")]), "all");
         assert_eq!(outcome(&[(NodeAway, "m2"), (NodeAway, "m3"), (NodeBack, "m2")]), of("node m3"));
+        assert_eq!(outcome(&[(NodeRemoved, "m2")]), "all");
+        assert_eq!(outcome(&[(NodeAway, "m2"), (NodeRemoved, "m2")]), "all");
+        assert_eq!(outcome(&[(NodeAway, "m3"), (NodeRemoved, "m2")]), of("node m3"));
         assert_eq!(outcome(&[(LinesLost, "web.1"), (NodeBack, "web.1")]), of("task web.1"));
         assert_eq!(outcome(&[(Unreadable, "m2"), (LinesLost, "web.1")]), of("node m2, task web.1"));
     }

@@ -36,6 +36,7 @@ pub(super) struct NodeOutput {
     pub(super) name: String,
     pub(super) session: u64,
     pub(super) ready: bool,
+    pub(super) removed: bool,
     pub(super) order: OrderStage,
     /// The reader knows that its lines are missing.
     pub(super) told_away: bool,

@@ -67,6 +67,7 @@ impl ReaderWorld {
             node_name: node.to_string(),
             session: *self.sessions.get(&node).unwrap_or(&1),
             ready: reach == "ready",
+            removed: reach == "removed",
         }
     }
 
@@ -460,4 +461,28 @@ fn a_node_that_is_back_is_asked_again_at_the_time_it_names() {
     assert_eq!(world.reader.poll_timeout(), Some(world.now + REORDER_DELAY_NS));
     world.on("look aN=RUNNING.away more");
     assert_eq!(world.reader.poll_timeout(), None, "it waits for the node, not for a time");
+}
+
+#[test]
+fn a_node_that_was_removed_is_told_as_that_also_after_it_was_away() {
+    let removed = "(node M was removed from the cluster; its lines are missing)";
+    check(
+        ReadMode::Once,
+        None,
+        &format!(
+            "look aN=RUNNING bM=ORPHANED.removed all -> order M b, order N a
+             M lost -> -
+             N chunk a5 end -> {removed}, a@N:5, over"
+        ),
+    );
+    check(
+        ReadMode::Follow,
+        None,
+        &format!(
+            "look bM=RUNNING more -> order M b
+             look bM=RUNNING.away more -> cancel M, (node M is gone; its lines are missing from here)
+             look bM=ORPHANED.removed all -> {removed}, over
+             look bM=ORPHANED.removed all -> over"
+        ),
+    );
 }
