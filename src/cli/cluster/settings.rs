@@ -1,11 +1,11 @@
 //! The cluster's own settings: `skep cluster update`, the same flags of `init`, and `inspect`.
 
 use crate::cli::{
-    args::{ChangeArgs, GlobalArgs, ReadArgs},
+    args::{ChangeArgs, GlobalArgs, InspectStyle, ReadArgs},
     connect::{EditTries, ManagerClient, Submitter},
     fail::{CliError, CliResult},
     parse,
-    show::{self, duration_text, local_time, pairs},
+    show::{self, Inspection, TableField, TableLayout, TableRow, duration_text, local_time, pairs},
 };
 use clap::Args;
 use skep_proto::{
@@ -108,18 +108,26 @@ pub(super) async fn update(top: &GlobalArgs, args: UpdateArgs) -> CliResult {
 pub(in crate::cli) struct InspectArgs {
     #[command(flatten)]
     read: ReadArgs,
-    /// For people, instead of JSON
-    #[arg(long)]
-    pretty: bool,
+    #[command(flatten)]
+    style: InspectStyle,
 }
 
+const CLUSTER_LAYOUT: TableLayout =
+    TableLayout { message: "Cluster", fields: &[TableField::unlisted("ID")], filters: &[] };
+
 pub(super) async fn inspect(top: &GlobalArgs, args: InspectArgs) -> CliResult {
+    let look = Inspection::look(&args.style, &CLUSTER_LAYOUT)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = GetRequest { moment };
     let cluster = manager.control().get_cluster(asked).await?.into_inner();
-    match args.pretty {
-        true => show::say(pretty(&cluster).trim_end()),
-        false => show::say_json(&json::render(&cluster)),
+    let (id, json) = (Id::from_bytes(&cluster.id).to_string(), json::render(&cluster));
+    match look {
+        // There is one cluster, and no list around it.
+        Inspection::Json => show::say_json(&json),
+        Inspection::Pretty | Inspection::Template(_) => {
+            let row = TableRow { cells: vec![id.clone()], mark: "", json, id };
+            look.print(&[row], |_| pretty(&cluster))
+        }
     }
 }
 

@@ -118,6 +118,12 @@ fn a_port_is_opened_with_the_settings_asked_for_and_who_knocks_is_told() {
     let settings = stage.says(&["cluster", "inspect"]);
     assert!(settings.contains("\"node_certificate_expiry_ns\": 7200000000000"), "{settings}");
     stage.says(&["swarm", "update", "--task-history-limit", "-1", "--dispatcher-heartbeat", "2s"]);
+    let format = "{{.ID}} {{.Spec.TaskHistoryLimit}} {{json .FeatureLevel}}";
+    let (id, settings) = (
+        stage.says(&["status", "--format", "{{.ClusterID}}"]),
+        stage.says(&["cluster", "inspect", "-f", format]),
+    );
+    assert!(settings.starts_with(id.trim()) && settings.contains(" -1 "), "{settings}");
     let settings = stage.says(&["cluster", "inspect", "--pretty"]);
     for line in ["2 hours", "2 seconds", "all"] {
         assert!(settings.contains(line), "{settings}");
