@@ -101,7 +101,7 @@ impl Past {
 
     /// Where history stands.
     pub fn newest(&self) -> Position {
-        self.history.bounds().1
+        self.history.newest()
     }
 
     /// The revision that a moment means; none is now. `now` is the log's time: what lies

@@ -113,6 +113,11 @@ impl HistoryReader {
         HistoryReader { source: Arc::new(source) }
     }
 
+    /// Where history stands now. The store is not read.
+    pub fn newest(&self) -> Position {
+        self.source.status.borrow().applied
+    }
+
     /// The oldest revision kept, where history stands now, and the hash of its newest entry. An
     /// empty history begins at revision 1 and stands at 0.
     pub fn bounds(&self) -> (Revision, Position, Hash) {

@@ -26,7 +26,10 @@ const STAYING: [&str; 4] = ["lock", LEAVING_FILE, "leaving.new", "lost+found"];
 pub(super) fn move_aside(state: &StateDir, now: Timestamp) -> Result<PathBuf> {
     let name = free_name(state.path(), now);
     let marker = state.path().join(LEAVING_FILE);
-    durable::replace(&marker, &name).with_context(|| marker.display().to_string())?;
+    durable::replace(&marker, &name).map_err(|error| {
+        let message = format!("{}: {}", marker.display(), os_error::message(&error));
+        Advice::new(message, "make the state folder writable, with room in it, and start the daemon: it is a member still, and can leave then")
+    })?;
     move_into(state.path(), &name)
 }
 
@@ -87,7 +90,14 @@ pub(super) fn has_left(state: &StateDir) -> bool {
 
 fn move_into(state: &Path, name: &str) -> Result<PathBuf> {
     let folder = state.join(name);
-    let failed = || format!("moving the state of the cluster into {}", folder.display());
+    let failed = |error: io::Error| {
+        let (folder, error) = (folder.display(), os_error::message(&error));
+        let message = format!("moving the state of the cluster into {folder}: {error}");
+        Advice::new(
+            message,
+            "make the state folder writable, with room in it, and start the daemon: it goes on with it",
+        )
+    };
     let moved = || -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         for entry in fs::read_dir(state)? {
@@ -101,7 +111,7 @@ fn move_into(state: &Path, name: &str) -> Result<PathBuf> {
         fs::remove_file(state.join(LEAVING_FILE))?;
         durable::sync_folder_of(&folder)
     };
-    moved().with_context(failed)?;
+    moved().map_err(failed)?;
     Ok(folder)
 }
 
@@ -175,6 +185,24 @@ mod tests {
         let second = move_aside(&state, NOW).expect("it is moved");
         assert_eq!(second.file_name().expect("a name"), "left-20261128T021000Z-1");
         assert_eq!(names(&folder), ["agent", "log", "manager-id"], "what lies there stays");
+    }
+
+    #[test]
+    fn who_can_not_begin_to_leave_is_a_member_still() {
+        let (_dir, state) = state_with(&["manager-id"]);
+        fs::create_dir(state.path().join(LEAVING_FILE)).expect("room for it");
+        let error = move_aside(&state, NOW).expect_err("a folder is in the way");
+        let hint = Advice::hint_of(&error).expect("a next step");
+        assert!(hint.contains("it is a member still"), "{hint}");
+    }
+
+    #[test]
+    fn what_can_not_be_moved_aside_is_told_with_the_next_step() {
+        let (_dir, state) = state_with(&["log/1", "left-a/log/1"]);
+        let error = move_into(state.path(), "left-a").expect_err("its place is taken");
+        assert!(error.to_string().starts_with("moving the state of the cluster into"), "{error}");
+        let hint = Advice::hint_of(&error).expect("a next step");
+        assert!(hint.contains("start the daemon: it goes on with it"), "{hint}");
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl AuditIndex {
     /// The revisions of records that gave this name to a service or a node, oldest first. Case does
     /// not matter. Another name may lead to the same place by chance: look at the record.
     pub fn naming(&self, name: &str) -> Revisions {
-        let newest = self.history.bounds().1.revision;
+        let newest = self.history.newest().revision;
         self.oldest_first(chain::id_of_name(name), Revision(1), newest)
     }
 

@@ -22,6 +22,7 @@ fn firsts() -> Vec<u64> {
 fn check(history: &HistoryReader) {
     let last = 60 * 61 / 2;
     let (first, position, _) = history.bounds();
+    assert_eq!(history.newest(), position);
     assert_eq!((first, position.revision), (Revision(1), Revision(last)));
     assert_eq!(verify(history), last);
     for revision in [1, 2, 3, 4, 1000, last] {
