@@ -55,6 +55,7 @@ fn an_outcome_that_stays_unknown_is_code_3_in_words() {
         told.contains("it is not known whether the command was done: the manager is stopping"),
         "{told}"
     );
+    assert!(told.contains("; it was sent 3 times within 0."), "{told}");
     assert!(told.contains("skep log"), "{told}");
 }
 

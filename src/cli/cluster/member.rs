@@ -198,7 +198,10 @@ async fn until(
         match looked {
             Ok(node) if is_late || is_expected(&node) => return Ok(node),
             Ok(_) => heard = Instant::now(),
-            Err(failure) if heard.elapsed() > CHANGE_LIMIT => return Err(failure),
+            Err(failure) if heard.elapsed() > CHANGE_LIMIT => {
+                let seconds = CHANGE_LIMIT.as_secs();
+                return Err(failure.and(&format!("the daemon has been silent for {seconds} s")));
+            }
             Err(_) => {}
         }
         sleep(DAEMON_LOOK_PERIOD).await;

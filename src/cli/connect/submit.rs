@@ -6,9 +6,12 @@ use crate::cli::{
     fail::{CliError, CliResult},
     show,
 };
-use skep_proto::v1::{
-    Accepted, Command, CommandId, CommandReply, GreetReply, command::Action,
-    command_reply::Outcome as ReplyOutcome,
+use skep_proto::{
+    counted,
+    v1::{
+        Accepted, Command, CommandId, CommandReply, GreetReply, command::Action,
+        command_reply::Outcome as ReplyOutcome,
+    },
 };
 use std::{collections::BTreeSet, error::Error, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
@@ -97,8 +100,9 @@ impl Submitter {
         };
         let began = Instant::now();
         let mut attempts = Attempts::new(self.limit);
-        let mut first_unknown: Option<String> = None;
+        let (mut first_unknown, mut sent): (Option<String>, usize) = (None, 0);
         loop {
+            sent += 1;
             let unknown = match self.attempt(&command, attempts.patience(began.elapsed())).await {
                 Attempt::Accepted(accepted) => {
                     accepted
@@ -116,7 +120,12 @@ impl Submitter {
                 Attempt::Unknown(why) => why,
             };
             let Some(pause) = attempts.again(began.elapsed()) else {
-                return Err(stays_unknown(&unknown));
+                let tried = format!(
+                    "{} within {:.1} s",
+                    counted(sent, "time"),
+                    began.elapsed().as_secs_f64()
+                );
+                return Err(stays_unknown(&format!("{unknown}; it was sent {tried}")));
             };
             if first_unknown.is_none() {
                 show::talk(&format!("{unknown}; the command is sent again under the same id"));
