@@ -21,12 +21,16 @@ pub(super) const DEFAULT_SOCKET: &str = "/run/skep/skep.sock";
 /// The variable that names the manager's socket.
 pub(super) const HOST_VARIABLE: &str = "SKEP_HOST";
 
-/// Which running manager is asked.
+/// Sockets that may be named; more are wrong usage. A cluster has no more managers.
+const SOCKETS_MAX: usize = 16;
+
+/// Which running managers may be asked.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Host {
-    /// Socket of the manager [env: SKEP_HOST] [default: unix:///run/skep/skep.sock]
+    /// Socket of the manager; of several the first that answers is asked [env: SKEP_HOST, with a
+    /// comma between several] [default: unix:///run/skep/skep.sock]
     #[arg(long, value_name = "unix://SOCK", value_parser = parse::socket)]
-    pub host: Option<PathBuf>,
+    pub host: Vec<PathBuf>,
 }
 
 /// Which manager is read: one that runs, or the folder of one that is stopped.
@@ -113,8 +117,8 @@ pub(super) struct GlobalArgs(pub ReadArgs);
 /// What a command reads from, all of it decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ManagerAddress {
-    /// A manager behind this socket.
-    Socket(PathBuf),
+    /// The first manager that answers of those behind these sockets; at least one.
+    Sockets(Vec<PathBuf>),
     /// The folder of a stopped one.
     Folder(PathBuf),
 }
@@ -129,7 +133,23 @@ impl GlobalArgs {
             )
             .hint("start it with `skep daemon`, or name its socket with --host"));
         }
-        socket(own, &self.0.source.host).map(ManagerAddress::Socket)
+        sockets(own, &self.0.source.host).map(ManagerAddress::Sockets)
+    }
+
+    /// The one socket for a command that is about its own daemon: with several it would be left to
+    /// chance which machine it is about.
+    pub(super) fn daemon(&self, own: &Host) -> CliResult<ManagerAddress> {
+        let address = self.host(own)?;
+        match &address {
+            ManagerAddress::Sockets(named) if named.len() > 1 => {
+                let message = format!(
+                    "{} sockets are named, and this command is about the daemon of one machine",
+                    named.len()
+                );
+                Err(CliError::usage(message).hint("name its socket alone, with --host"))
+            }
+            ManagerAddress::Sockets(_) | ManagerAddress::Folder(_) => Ok(address),
+        }
     }
 
     /// Socket or folder for a command that reads what is true now.
@@ -147,7 +167,7 @@ impl GlobalArgs {
     /// Refuses all of it, for commands that ask nobody.
     pub(super) fn nothing(&self) -> CliResult {
         let top = &self.0;
-        if top.at.is_some() || top.source.state_dir.is_some() || top.source.host.host.is_some() {
+        if top.at.is_some() || top.source.state_dir.is_some() || !top.source.host.host.is_empty() {
             return Err(CliError::usage(
                 "--host, --state-dir and --at have no effect before this command",
             )
@@ -158,10 +178,8 @@ impl GlobalArgs {
 
     /// Socket or folder, whatever the moment.
     pub(super) fn target(&self, own: &SourceArgs) -> CliResult<ManagerAddress> {
-        let folder = own.state_dir.as_ref().or(match own.host.host {
-            Some(_) => None,
-            None => self.0.source.state_dir.as_ref(),
-        });
+        let outer = self.0.source.state_dir.as_ref().filter(|_| own.host.host.is_empty());
+        let folder = own.state_dir.as_ref().or(outer);
         match folder {
             Some(folder) => match file_in_place_of(folder) {
                 Some(file) => Err(CliError::usage(format!(
@@ -172,7 +190,7 @@ impl GlobalArgs {
                 .hint("name the state folder of a manager that is stopped")),
                 None => Ok(ManagerAddress::Folder(folder.clone())),
             },
-            None => socket(&own.host, &self.0.source.host).map(ManagerAddress::Socket),
+            None => sockets(&own.host, &self.0.source.host).map(ManagerAddress::Sockets),
         }
     }
 
@@ -193,15 +211,24 @@ pub(super) fn meant(at: &ParsedTime<moment::Moment>) -> Moment {
     Moment { moment: Some(at.value) }
 }
 
-fn socket(own: &Host, top: &Host) -> CliResult<PathBuf> {
-    if let Some(path) = own.host.as_ref().or(top.host.as_ref()) {
-        return Ok(path.clone());
+fn sockets(own: &Host, top: &Host) -> CliResult<Vec<PathBuf>> {
+    let said = [own, top].into_iter().find(|host| !host.host.is_empty());
+    let named = match (said, std::env::var(HOST_VARIABLE)) {
+        (Some(host), _) => host.host.clone(),
+        (None, Ok(text)) if !text.is_empty() => of_variable(&text)?,
+        (None, Ok(_) | Err(_)) => vec![PathBuf::from(DEFAULT_SOCKET)],
+    };
+    if named.len() > SOCKETS_MAX {
+        let message = format!("{} sockets are named, and {SOCKETS_MAX} may be", named.len());
+        return Err(CliError::usage(message).hint("name those of the nearest managers"));
     }
-    match std::env::var(HOST_VARIABLE) {
-        Ok(text) if !text.is_empty() => parse::socket(&text)
-            .map_err(|message| CliError::usage(format!("{HOST_VARIABLE}: {message}"))),
-        Ok(_) | Err(_) => Ok(PathBuf::from(DEFAULT_SOCKET)),
-    }
+    Ok(named)
+}
+
+fn of_variable(text: &str) -> CliResult<Vec<PathBuf>> {
+    let read = text.split(',').map(|one| parse::socket(one.trim()));
+    read.collect::<Result<_, _>>()
+        .map_err(|message| CliError::usage(format!("{HOST_VARIABLE}: {message}")))
 }
 
 #[cfg(test)]
@@ -209,14 +236,15 @@ mod tests {
     use super::*;
 
     fn at_socket(path: &str) -> SourceArgs {
-        SourceArgs { host: Host { host: Some(path.into()) }, state_dir: None }
+        SourceArgs { host: Host { host: vec![path.into()] }, state_dir: None }
     }
 
     #[test]
     fn what_stands_nearer_to_the_command_wins() {
+        let at = |path: &str| ManagerAddress::Sockets(vec![path.into()]);
         let top = GlobalArgs(ReadArgs { source: at_socket("/top"), at: None });
-        assert_eq!(top.source(&at_socket("/own")), Ok(ManagerAddress::Socket("/own".into())));
-        assert_eq!(top.source(&SourceArgs::default()), Ok(ManagerAddress::Socket("/top".into())));
+        assert_eq!(top.source(&at_socket("/own")), Ok(at("/own")));
+        assert_eq!(top.source(&SourceArgs::default()), Ok(at("/top")));
         let folder = SourceArgs { state_dir: Some("/dir".into()), ..SourceArgs::default() };
         assert_eq!(top.source(&folder), Ok(ManagerAddress::Folder("/dir".into())));
     }
@@ -228,5 +256,24 @@ mod tests {
         assert!(top.host(&Host::default()).is_err());
         let (_, moment) = top.read(&ReadArgs::default()).expect("a read takes it");
         assert_eq!(moment.and_then(|m| m.moment), Some(moment::Moment::Revision(3)));
+    }
+
+    #[test]
+    fn several_sockets_are_named_by_a_variable_with_commas() {
+        let named = of_variable("unix:///a, /b,unix:///c").expect("they are sockets");
+        assert_eq!(named, ["/a", "/b", "/c"].map(PathBuf::from));
+        assert!(of_variable("/a,").is_err(), "the last one is empty");
+        assert!(of_variable("/a,10.0.0.1:2377").is_err());
+    }
+
+    #[test]
+    fn a_command_about_one_daemon_takes_one_socket() {
+        let top = GlobalArgs::default();
+        let named = |count: usize| Host { host: vec!["/a".into(); count] };
+        assert!(top.host(&named(SOCKETS_MAX)).is_ok());
+        assert!(top.host(&named(SOCKETS_MAX + 1)).is_err());
+        assert!(top.daemon(&named(1)).is_ok());
+        let failure = top.daemon(&named(2)).expect_err("which one?");
+        assert!(failure.message().starts_with("2 sockets are named"), "{failure}");
     }
 }

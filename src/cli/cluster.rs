@@ -95,7 +95,7 @@ pub(super) async fn run(top: &GlobalArgs, command: ClusterCommand) -> CliResult 
 }
 
 async fn init(top: &GlobalArgs, args: InitArgs) -> CliResult {
-    let daemon = top.host(&args.change.host)?;
+    let daemon = top.daemon(&args.change.host)?;
     let founded = member::found(&daemon, args.found()).await?;
     let begun = if founded { ClusterBegun::Now } else { ClusterBegun::Before };
     if args.availability.is_some() && begun == ClusterBegun::Before {

@@ -7,6 +7,7 @@
 mod attempts;
 mod edits;
 mod probe;
+mod sockets;
 mod stale;
 mod submit;
 
@@ -39,20 +40,33 @@ const MANAGER_SILENCE_PERIOD: Duration = Duration::from_secs(5);
 /// in its disk, and the connection with it.
 const SIGN_OF_LIFE_LIMIT: Duration = Duration::from_secs(10);
 
-/// A manager that answers.
+/// A manager that answers. Its clones ask the same one.
 #[derive(Clone)]
 pub(super) struct ManagerClient {
-    channel: stale::WarningChannel,
+    sockets: sockets::ManagerSockets,
 }
 
 impl ManagerClient {
     /// Reaches for the manager; the error says what is wrong with the way there.
     pub(super) async fn connect(target: &args::ManagerAddress) -> fail::CliResult<ManagerClient> {
-        let channel = match target {
-            args::ManagerAddress::Socket(path) => by_socket(path).await?,
-            args::ManagerAddress::Folder(dir) => by_folder(dir).await?,
+        let sockets = match target {
+            args::ManagerAddress::Sockets(named) => sockets::ManagerSockets::first(named).await?,
+            args::ManagerAddress::Folder(dir) => {
+                sockets::ManagerSockets::none(by_folder(dir).await?)
+            }
         };
-        Ok(ManagerClient { channel: stale::WarningChannel::new(channel) })
+        Ok(ManagerClient { sockets })
+    }
+
+    /// The one that was asked does not answer any more: from now on another one of those that were
+    /// named is asked, if one answers. Says which.
+    pub(super) async fn ask_another(&self) -> Option<String> {
+        self.sockets.ask_another().await
+    }
+
+    /// How many more may be asked.
+    pub(super) fn others(&self) -> usize {
+        self.sockets.others()
     }
 
     /// The manager that a read asks, and the moment that it asks about.
@@ -89,30 +103,30 @@ impl ManagerClient {
 
     /// Queries and commands.
     pub(super) fn control(&self) -> control_client::ControlClient<stale::WarningChannel> {
-        control_client::ControlClient::new(self.channel.clone())
+        control_client::ControlClient::new(self.sockets.channel())
             .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// What happened.
     pub(super) fn history(&self) -> history_client::HistoryClient<stale::WarningChannel> {
-        history_client::HistoryClient::new(self.channel.clone())
+        history_client::HistoryClient::new(self.sockets.channel())
             .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// What tasks say.
     pub(super) fn logs(&self) -> logs_client::LogsClient<stale::WarningChannel> {
-        logs_client::LogsClient::new(self.channel.clone())
+        logs_client::LogsClient::new(self.sockets.channel())
             .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// How other machines join.
     pub(super) fn membership(&self) -> membership_client::MembershipClient<stale::WarningChannel> {
-        membership_client::MembershipClient::new(self.channel.clone())
+        membership_client::MembershipClient::new(self.sockets.channel())
     }
 
     /// What the daemon of the machine itself answers, whether it is a manager or not.
     pub(super) fn local(&self) -> local_client::LocalClient<stale::WarningChannel> {
-        local_client::LocalClient::new(self.channel.clone())
+        local_client::LocalClient::new(self.sockets.channel())
     }
 
     /// The newest revision at a moment.
@@ -128,9 +142,19 @@ impl ManagerClient {
     /// A numberer of commands: one for all that a run of the program submits.
     pub(super) async fn submitter(&self, reason: Option<&str>) -> fail::CliResult<Submitter> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let reply =
-            self.control().greet(GreetRequest { client_version: version }).await?.into_inner();
-        Ok(Submitter::new(self.clone(), &reply, reason))
+        let mut others = self.others();
+        loop {
+            let asked = GreetRequest { client_version: version.clone() };
+            let failure = match self.control().greet(asked).await {
+                Ok(reply) => return Ok(Submitter::new(self.clone(), reply.get_ref(), reason)),
+                Err(status) => fail::CliError::from(status),
+            };
+            let may_move_on = failure.is_unreachable() && others > 0;
+            if !may_move_on || self.ask_another().await.is_none() {
+                return Err(failure);
+            }
+            others -= 1;
+        }
     }
 }
 

@@ -175,7 +175,7 @@ async fn prepare(
     };
     let (since_at, until_at) = (time(&flags.since, "--since")?, time(&flags.until, "--until")?);
     in_order(since_at, until_at, now)?;
-    if flags.state_dir.is_some() || (top.0.source.state_dir.is_some() && flags.host.host.is_none())
+    if flags.state_dir.is_some() || (top.0.source.state_dir.is_some() && flags.host.host.is_empty())
     {
         return Err(CliError::usage(
             "--state-dir has no effect here: the folder of a stopped manager holds no output of tasks",

@@ -176,6 +176,11 @@ async fn resolve_self(manager: &ManagerClient, names: Vec<String>) -> CliResult<
 /// twice is refused before any is changed. One that is not there is left to the manager, which
 /// refuses it when its turn comes and goes on with the others.
 async fn chosen(manager: &ManagerClient, names: &[String]) -> CliResult<Vec<String>> {
+    if manager.others() > 0 && names.iter().any(|name| name == SELF) {
+        let message =
+            "self is the node of the manager that is asked, and several sockets are named";
+        return Err(CliError::usage(message).hint("name the node: `skep node ls`"));
+    }
     let nodes = resolve_self(manager, names.to_vec()).await?;
     if nodes.len() < 2 {
         return Ok(nodes);

@@ -79,11 +79,11 @@ mod tests {
         check(&["version"], "skep version [--format <FORMAT>]");
         check(
             &["service", "rm"],
-            "skep service rm [--host <unix://SOCK>] [--reason <TEXT>] <SERVICE>...",
+            "skep service rm [--host <unix://SOCK>]... [--reason <TEXT>] <SERVICE>...",
         );
         check(
             &["node", "ls"],
-            "skep node ls [--host <unix://SOCK>] [--state-dir <DIR>] [--at <REV|TIME|-5m>] [-f|--filter <KEY=VALUE>]... [--format <FORMAT>] [-q|--quiet] [--no-trunc]",
+            "skep node ls [--host <unix://SOCK>]... [--state-dir <DIR>] [--at <REV|TIME|-5m>] [-f|--filter <KEY=VALUE>]... [--format <FORMAT>] [-q|--quiet] [--no-trunc]",
         );
     }
 

@@ -43,7 +43,7 @@ pub(super) async fn run(top: &GlobalArgs, args: Verify) -> CliResult {
     };
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let claimant = match top.target(&args.read.source)? {
-        ManagerAddress::Socket(_) => "the manager",
+        ManagerAddress::Sockets(_) => "the manager",
         ManagerAddress::Folder(_) => "the stored head",
     };
     // What the manager claims is fetched first: everything up to there must then be found.

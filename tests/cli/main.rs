@@ -11,6 +11,7 @@ mod manager;
 mod partings;
 mod reads;
 mod run;
+mod several;
 mod terminals;
 mod usage;
 mod waiting;

@@ -53,7 +53,7 @@ pub(in crate::cli) struct LeaveArgs {
 }
 
 pub(super) async fn join(top: &GlobalArgs, args: JoinArgs) -> CliResult {
-    let daemon = top.host(&args.host)?;
+    let daemon = top.daemon(&args.host)?;
     let token = args.token.read()?.ok_or_else(|| {
         CliError::usage("a machine joins with a token: --token or --token-file").hint(
             "`skep cluster token worker` (or `manager`) prints the whole command on a manager",
@@ -109,7 +109,7 @@ fn becomes_later(node: &LocalNode) -> CliError {
 }
 
 pub(super) async fn leave(top: &GlobalArgs, args: LeaveArgs) -> CliResult {
-    let daemon = top.host(&args.host)?;
+    let daemon = top.daemon(&args.host)?;
     let leave = LeaveCluster { force: args.force };
     let mut local = ManagerClient::connect(&daemon).await?.local();
     let before = local.describe(DescribeRequest {}).await?.into_inner().state();

@@ -1,5 +1,5 @@
-//! Commands on their way: each has an id and is sent until its outcome is known. People see the
-//! manager's own message about it.
+//! Commands on their way: each has an id and is sent until its outcome is known, to another manager
+//! if one more was named. People see the manager's own message about it.
 
 use super::{ManagerClient, attempts::Attempts};
 use crate::cli::{
@@ -127,8 +127,11 @@ impl Submitter {
                 );
                 return Err(stays_unknown(&format!("{unknown}; it was sent {tried}")));
             };
+            let looking = self.manager.ask_another();
+            let other = timeout(attempts.patience(began.elapsed()), looking).await.ok().flatten();
             if first_unknown.is_none() {
-                show::talk(&format!("{unknown}; the command is sent again under the same id"));
+                let at = other.map_or_else(String::new, |socket| format!(" at {socket}"));
+                show::talk(&format!("{unknown}; the command is sent again under the same id{at}"));
                 first_unknown = Some(unknown);
             }
             sleep(pause).await;

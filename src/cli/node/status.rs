@@ -27,7 +27,7 @@ pub(in crate::cli) struct NodeStatusArgs {
 
 pub(super) async fn run(top: &GlobalArgs, args: NodeStatusArgs) -> CliResult {
     let look = AnswerFormat::look(args.format.as_deref(), "LocalNode")?;
-    let daemon = ManagerClient::connect(&top.host(&args.host)?).await?;
+    let daemon = ManagerClient::connect(&top.daemon(&args.host)?).await?;
     let node = daemon.local().describe(DescribeRequest {}).await?.into_inner();
     match look {
         AnswerFormat::Json => show::say_json(&json::render(&node)),

@@ -11,7 +11,7 @@ use super::{
 use crate::cli::{
     connect::ManagerClient,
     fail::{CliError, CliResult},
-    log_now, parse,
+    log_now, parse, show,
 };
 use clap::Args;
 use skep_proto::{defaults, v1};
@@ -74,7 +74,7 @@ pub(super) async fn until_it_runs(
     }
     let mut progress = if waiting.quiet { ProgressDisplay::Silent } else { ProgressDisplay::new() };
     let outcome = tokio::select! {
-        outcome = watch(manager, (id, name), accepted, clock, &mut progress) => outcome,
+        outcome = watch_at_any(manager, (id, name), accepted, clock, &mut progress) => outcome,
         _ = tokio::signal::ctrl_c() => {
             Err(CliError::refused(format!("interrupted; service {name} goes on"))
                 .hint(format!("follow its tasks with `skep service ps {name}`")))
@@ -106,6 +106,26 @@ impl LastReply {
         let since = passed.saturating_sub(self.came_at).as_nanos();
         self.answered_at.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
     }
+}
+
+/// Goes on at another manager, if one more was named, when the one that is asked goes away.
+async fn watch_at_any(
+    manager: &ManagerClient,
+    service: (&str, &str),
+    accepted: &v1::Accepted,
+    clock: WaitClock,
+    progress: &mut ProgressDisplay,
+) -> CliResult {
+    for _ in 0..manager.others() {
+        match watch(manager, service, accepted, clock, progress).await {
+            Err(failure) if failure.is_unreachable() => match manager.ask_another().await {
+                Some(socket) => show::talk(&format!("the manager went away; asking {socket}")),
+                None => return Err(failure),
+            },
+            outcome => return outcome,
+        }
+    }
+    watch(manager, service, accepted, clock, progress).await
 }
 
 async fn watch(

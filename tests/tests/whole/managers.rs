@@ -127,6 +127,33 @@ fn three_managers_go_on_when_the_leader_is_killed_and_it_comes_back() {
 }
 
 #[test]
+fn commands_go_on_at_the_next_manager_that_is_named_and_each_is_done_once() {
+    let mut cluster = SeveralManagers::found();
+    let [two, three] = cluster.with_two_more();
+    let [one, two, three] = [cluster.stage.client(), two.client(), three.client()];
+    let people = (0..4).map(|person| {
+        let (one, two) = (one.clone(), two.clone());
+        std::thread::spawn(move || {
+            for number in 0..10 {
+                let label = format!("label{person}-{number}=x");
+                let update = ["node", "update", "--label-add", &label, "three"];
+                let (code, out, err) = one.runs_or(&[&two], &update);
+                assert_eq!(code, 0, "{out}{err}");
+            }
+        })
+    });
+    let people: Vec<_> = people.collect();
+    let updates = || {
+        let (_, kinds, _) = three.runs(&["log", "--all", "--format", "{{.Kind}}"]);
+        kinds.lines().filter(|kind| *kind == "node_updated").count()
+    };
+    cluster.stage.wait("some are done", || updates() >= 8);
+    cluster.stage.kill();
+    people.into_iter().for_each(|person| person.join().unwrap());
+    assert_eq!(updates(), 40);
+}
+
+#[test]
 fn managers_that_all_start_again_at_once_go_on() {
     let mut cluster = SeveralManagers::found();
     let [mut two, mut three] = cluster.with_two_more();

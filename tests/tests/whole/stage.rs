@@ -35,9 +35,16 @@ fn skep() -> PathBuf {
 impl Client {
     /// Exit code, stdout, stderr.
     pub(crate) fn runs(&self, args: &[&str]) -> (i32, String, String) {
+        self.runs_or(&[], args)
+    }
+
+    /// The same, where these daemons may be asked too.
+    pub(crate) fn runs_or(&self, others: &[&Client], args: &[&str]) -> (i32, String, String) {
+        let all = std::iter::once(self).chain(others.iter().copied());
+        let hosts: Vec<String> = all.map(|one| format!("unix://{}", one.0.display())).collect();
         let done = Command::new(skep())
             .args(args)
-            .env("SKEP_HOST", format!("unix://{}", self.0.display()))
+            .env("SKEP_HOST", hosts.join(","))
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .output()
