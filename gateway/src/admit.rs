@@ -6,6 +6,7 @@
 
 mod certificates;
 mod cluster;
+mod leader;
 mod machines;
 mod node_rules;
 mod nodes;
@@ -21,18 +22,19 @@ mod unsupported;
 
 pub use certificates::{CertificateAsked, CertificateClaim, Newcomer};
 pub use cluster::check_cluster;
+pub use leader::LeaderSight;
 pub use node_rules::check_node;
 pub(crate) use node_rules::{same_names, was_removed};
 pub use refusal::Refusal;
 pub use report::TaskReport;
-pub(crate) use roles::{is_up, majority, votes, what_is_amiss};
+pub(crate) use roles::{is_ready, is_up, majority, votes, what_is_amiss};
 
 use crate::resolve;
 use bytes::Bytes;
 use skep_projections::View;
 use skep_proto::{
     Id, Revision,
-    v1::{Command, Condition, NodeDescription, RaftMembership, command::Action, event::Kind},
+    v1::{Command, Condition, NodeDescription, command::Action, event::Kind},
 };
 use skep_reconcilers::Entropy;
 
@@ -109,15 +111,8 @@ pub enum MachineRequest {
         /// What it saw.
         tasks: Vec<TaskReport>,
     },
-    /// What a manager is in raft, as the leader sees it.
-    Membership {
-        /// The manager's own node.
-        node: Id,
-        /// Its number in raft.
-        raft_id: u64,
-        /// What it is.
-        membership: RaftMembership,
-    },
+    /// What the leader sees of the managers.
+    Leader(LeaderSight),
     /// The leader's own facts: first record, tenure, clock, incarnation.
     Fact(Kind),
 }
@@ -200,7 +195,7 @@ pub fn describe(request: &Request) -> (&'static str, String) {
             MachineRequest::Close { node, .. } => ("close_session", node.to_string()),
             MachineRequest::Silent { node, .. } => ("silent", node.to_string()),
             MachineRequest::Report { node, .. } => ("report", node.to_string()),
-            MachineRequest::Membership { node, .. } => ("membership", node.to_string()),
+            MachineRequest::Leader(seen) => seen.key(),
             MachineRequest::Fact(_) => ("fact", String::new()),
         },
     }

@@ -18,16 +18,12 @@ use crate::{
 };
 use skep_log::Health;
 use skep_proto::{
-    Id, Revision,
+    Revision,
     v1::{Finding, Severity},
 };
 
-/// Everything that was found, the worst first. `unheard` are managers that do not answer this one.
-pub fn examine(
-    reads: &Reads,
-    trial: &DiskTrial,
-    unheard: &[Id],
-) -> Result<Vec<Finding>, PastError> {
+/// Everything that was found, the worst first.
+pub fn examine(reads: &Reads, trial: &DiskTrial) -> Result<Vec<Finding>, PastError> {
     let view = reads.newest();
     let mut findings = log(reads, trial);
     findings.extend(cluster::parked(&view));
@@ -42,7 +38,7 @@ pub fn examine(
     findings.extend(match reads.drive() {
         Some(drive) if drive.is_leaderless() => cluster::leaderless(&view),
         Some(_) => {
-            let managers = cluster::managers(&view, unheard);
+            let managers = cluster::managers(&view);
             [cluster::nodes(&view), managers, joining::joining(&view)].concat()
         }
         None => Vec::from([cluster::nodes_then(

@@ -56,7 +56,7 @@ fn encode_machine(machine: &MachineRequest) -> Option<Wire> {
             tasks: tasks.iter().map(|seen| seen.observed().clone()).collect(),
         }),
         MachineRequest::FoundAuthority { .. }
-        | MachineRequest::Membership { .. }
+        | MachineRequest::Leader(_)
         | MachineRequest::Fact(_) => return None,
     })
 }

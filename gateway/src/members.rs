@@ -3,13 +3,15 @@
 //! What comes next is decided by [`plan`]; here it is carried out, and what raft then says is
 //! recorded. Each step is right whatever was done before, so a new leader goes on anywhere.
 
+mod level;
 mod orphans;
 pub mod plan;
+mod reach;
 mod room;
 mod steady;
 
 use crate::{
-    admit::{MachineRequest, Request},
+    admit::{LeaderSight, MachineRequest, Request},
     drive::Drive,
     peers::ManagerPeers,
     turn::Answer,
@@ -30,10 +32,10 @@ const MEMBER_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// What a request about a node takes of an entry, nearly.
 const MEMBERSHIP_REQUEST_BYTES: usize = 64;
 
-/// Raft that has not said by then who its members are is not waited for.
-const MEMBERS_LIMIT: Duration = Duration::from_millis(500);
 /// Between two looks for another leader while this one's disk is nearly full.
 const ROOM_LOOK_PERIOD: Duration = Duration::from_secs(5);
+/// Between two questions to the others whether they know a higher feature level.
+const LEVEL_LOOK_PERIOD: Duration = Duration::from_secs(5);
 
 /// Keeps raft's members while this manager, with this node, leads. Ends with the log.
 pub async fn keep(drive: Drive, own: Id, others: ManagerPeers) {
@@ -60,6 +62,9 @@ pub async fn keep(drive: Drive, own: Id, others: ManagerPeers) {
         futures::future::join_all(silent).await;
         tenure.hand_over_for_room(&drive, &others, &members).await;
         tenure.steady.look(&members, tenure.begun.elapsed());
+        let seen = tenure.sights(&view, &others, &members).await.into_iter();
+        let seen = seen.map(|seen| ask(&drive, own, MachineRequest::Leader(seen)));
+        futures::future::join_all(seen).await;
         match act(&drive, own, &members, &tenure.steady).await {
             Acted::Nothing => {
                 // Either way it is looked at again.
@@ -77,13 +82,6 @@ pub async fn keep(drive: Drive, own: Id, others: ManagerPeers) {
     }
 }
 
-/// Managers that do not answer this one, where it leads.
-pub async fn unheard(drive: &Drive) -> Vec<Id> {
-    // A log that hangs is told of by others.
-    let members = timeout(MEMBERS_LIMIT, drive.log().members()).await.ok().flatten();
-    members.map_or_else(Vec::new, |members| plan::unheard(&drive.newest().view, &members))
-}
-
 /// What a leader remembers between two looks. Its patience begins anew with each tenure.
 struct LeaderLooks {
     begun: Instant,
@@ -91,12 +89,15 @@ struct LeaderLooks {
     steady: SteadyManagers,
     /// When another leader was last looked for.
     room_at: Option<Instant>,
+    /// When the others were last asked which feature level they know.
+    level_at: Option<Instant>,
 }
 
 impl LeaderLooks {
     fn new() -> LeaderLooks {
         let (begun, orphans) = (Instant::now(), OrphanedSessions::default());
-        LeaderLooks { begun, orphans, steady: SteadyManagers::default(), room_at: None }
+        let steady = SteadyManagers::default();
+        LeaderLooks { begun, orphans, steady, room_at: None, level_at: None }
     }
 
     /// Sessions of which nobody else would say that they are over.
@@ -104,6 +105,24 @@ impl LeaderLooks {
         let mut lost = plan::abandoned_sessions(view, members);
         lost.extend(self.orphans.overdue(view, self.begun.elapsed()));
         lost
+    }
+
+    /// What is to be recorded of the managers.
+    async fn sights(
+        &mut self,
+        view: &View,
+        others: &ManagerPeers,
+        members: &RaftMembers,
+    ) -> Vec<LeaderSight> {
+        let mut seen = reach::news(view, members, &self.steady, self.begun.elapsed());
+        let unasked = level::to_ask(view, members.own);
+        let looked = self.level_at.is_some_and(|at| at.elapsed() < LEVEL_LOOK_PERIOD);
+        if !unasked.is_empty() && !looked {
+            self.level_at = Some(Instant::now());
+            let told = others.levels(unasked.into_iter()).await;
+            seen.extend(level::raised(view, members.own, &told));
+        }
+        seen
     }
 
     /// Lets another manager lead where this one's disk is nearly full and that one's is not.
@@ -164,7 +183,8 @@ async fn act(drive: &Drive, own: Id, members: &RaftMembers, steady: &SteadyManag
 async fn carry_out(drive: &Drive, own: Id, step: MemberStep) -> Result<(), String> {
     match step {
         MemberStep::Record { node, raft_id, membership } => {
-            ask(drive, own, MachineRequest::Membership { node, raft_id, membership }).await
+            let seen = LeaderSight::Membership { node, raft_id, membership };
+            ask(drive, own, MachineRequest::Leader(seen)).await
         }
         MemberStep::Change(change) => changed(drive.log().change_members(change).await),
         MemberStep::HandOver { to } => changed(drive.log().hand_over(to).await),

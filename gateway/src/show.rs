@@ -6,13 +6,14 @@
 pub mod filter;
 pub mod list;
 
+use crate::admit;
 use skep_projections::{NodeRow, ServiceRow, TaskRow, View, task::TaskDetail};
 use skep_proto::{
     MANAGERS_LEVEL, Revision, Timestamp, author, defaults,
     v1::{
-        Cluster, ManagerPort, ManagerStatus, Meta, Node, NodeCertificate, NodeState, NodeStatus,
-        Reconciler, Resources, RolloutState, RolloutStatus, Service, ServiceSpec, ServiceStatus,
-        Task, TaskSpec, TaskState, TaskStatus,
+        Cluster, ManagerPort, ManagerStatus, Meta, Node, NodeCertificate, NodeStatus, Reconciler,
+        Resources, RolloutState, RolloutStatus, Service, ServiceSpec, ServiceStatus, Task,
+        TaskSpec, TaskState, TaskStatus,
     },
 };
 use std::collections::BTreeSet;
@@ -71,7 +72,7 @@ fn manager_status(view: &View, row: &NodeRow) -> Option<ManagerStatus> {
         raft_id: row.manager.map_or(0, |manager| manager.raft_id),
         membership: row.manager.map_or(0, |manager| manager.membership as i32),
         leader: view.tenure().manager == row.id,
-        reachable: row.state == NodeState::Ready,
+        reachable: admit::is_ready(view, row),
     })
 }
 

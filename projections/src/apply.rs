@@ -168,6 +168,7 @@ impl Step<'_> {
             Kind::PortOpened(e) => self.port_opened(e),
             Kind::RaftIdAssigned(e) => self.raft_id_assigned(e),
             Kind::MembershipObserved(e) => self.membership_observed(e),
+            Kind::ManagerReachObserved(e) => self.manager_reach_observed(e),
             Kind::NodeDown(e) => self.node_down(e),
             Kind::NodeSilent(e) => self.node_silent(e),
             Kind::NodeConditionsObserved(e) => self.node_conditions_observed(e),
@@ -276,6 +277,7 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         | Kind::Checkpoint(_)
         | Kind::IncarnationBegun(_)
         | Kind::RaftIdAssigned(_)
+        | Kind::ManagerReachObserved(_)
         | Kind::NodeJoined(_)
         | Kind::SessionOpened(_)
         | Kind::SessionClosed(_)

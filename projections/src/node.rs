@@ -31,6 +31,8 @@ pub struct ManagerNumber {
     pub raft_id: u64,
     /// What it is there, as the leader has seen it last.
     pub membership: RaftMembership,
+    /// It does not answer the leader. What its agent says of the node is something else.
+    pub unreachable: bool,
 }
 
 /// One machine.

@@ -9,7 +9,10 @@ use skep_projections::{
 };
 use skep_proto::{
     Id,
-    v1::{MembershipObserved, RaftIdAssigned, RaftMembership, SessionOpened, event::Kind},
+    v1::{
+        ManagerReachObserved, MembershipObserved, RaftIdAssigned, RaftMembership, SessionOpened,
+        event::Kind,
+    },
 };
 
 /// Two that are to be managers, the first with its number; and a worker.
@@ -40,9 +43,10 @@ fn managers(view: &View) -> Vec<String> {
         .managers()
         .map(|(_, row)| match row.manager {
             None => row.hostname().to_owned(),
-            Some(ManagerNumber { raft_id, membership }) => {
+            Some(ManagerNumber { raft_id, membership, unreachable }) => {
                 let word = membership.as_str_name().trim_start_matches("RAFT_MEMBERSHIP_");
-                format!("{} {raft_id} {}", row.hostname(), word.to_lowercase())
+                let reach = if unreachable { " unreachable" } else { "" };
+                format!("{} {raft_id} {}{reach}", row.hostname(), word.to_lowercase())
             }
         })
         .collect();
@@ -178,4 +182,32 @@ fn a_change_of_a_manager_names_the_node_as_changed() {
         assert_eq!(row.last_revision, world.view.position().revision, "{statement}");
         assert!(row.version < row.last_revision, "nobody's wish has changed");
     }
+}
+
+#[test]
+fn a_manager_is_seen_to_be_away_under_its_number_and_once() {
+    let reach = |node: &str, raft_id, answers| {
+        let node_id = id("node", node).to_bytes();
+        Kind::ManagerReachObserved(ManagerReachObserved { node_id, raft_id, answers })
+    };
+    let mut world = World::of(BEGUN);
+    for (node, raft_id, answers, fits, expected) in [
+        ("m1", 1, true, false, "m1 1 votes"),
+        ("m1", 2, false, false, "m1 1 votes"),
+        ("m2", 0, false, false, "m1 1 votes"),
+        ("nobody", 1, false, false, "m1 1 votes"),
+        ("m1", 1, false, true, "m1 1 votes unreachable"),
+        ("m1", 1, false, false, "m1 1 votes unreachable"),
+        ("m1", 1, true, true, "m1 1 votes"),
+    ] {
+        let found = !is_set_aside(&mut world, reach(node, raft_id, answers));
+        assert_eq!(found, fits, "{node} {raft_id} {answers}");
+        assert_eq!(managers(&world.view), [expected, "m2"]);
+    }
+    // With its vote it loses nothing of that; with its number it does.
+    world.tell("unheard m1 | demote m1 | follows m1");
+    check(&world.view);
+    assert_eq!(managers(&world.view), ["m1 1 follows unreachable", "m2"]);
+    world.tell("leaves m1 | promote m1 | number m1");
+    assert_eq!(managers(&world.view), ["m1 2 none", "m2"]);
 }

@@ -18,7 +18,7 @@ pub enum Voice {
 
 /// Every kind's name, in the order of the schema: the catalogue and the golden bytes are checked
 /// against it.
-pub const KINDS: [&str; 43] = [
+pub const KINDS: [&str; 44] = [
     "cluster_created",
     "cluster_updated",
     "node_updated",
@@ -62,6 +62,7 @@ pub const KINDS: [&str; 43] = [
     "authority_founded",
     "certificate_issued",
     "membership_observed",
+    "manager_reach_observed",
 ];
 
 /// An event as the envelope carries it.
@@ -115,6 +116,7 @@ pub fn name(kind: &Kind) -> &'static str {
         Kind::AuthorityFounded(_) => "authority_founded",
         Kind::CertificateIssued(_) => "certificate_issued",
         Kind::MembershipObserved(_) => "membership_observed",
+        Kind::ManagerReachObserved(_) => "manager_reach_observed",
     }
 }
 
@@ -163,7 +165,8 @@ pub fn voice(kind: &Kind) -> Voice {
         | Kind::NodeSecretRenewed(_)
         | Kind::AuthorityFounded(_)
         | Kind::CertificateIssued(_)
-        | Kind::MembershipObserved(_) => Voice::Observation,
+        | Kind::MembershipObserved(_)
+        | Kind::ManagerReachObserved(_) => Voice::Observation,
     }
 }
 
@@ -202,6 +205,7 @@ pub fn objects(kind: &Kind) -> impl Iterator<Item = Id> {
         Kind::CertificateIssued(e) => (Some(&e.node_id), None),
         Kind::RaftIdAssigned(e) => (Some(&e.node_id), None),
         Kind::MembershipObserved(e) => (Some(&e.node_id), None),
+        Kind::ManagerReachObserved(e) => (Some(&e.node_id), None),
         Kind::TaskObserved(e) => (Some(&e.task_id), None),
         Kind::StrayObserved(e) => (Some(&e.task_id), Some(&e.node_id)),
         Kind::StrayDisowned(e) => (Some(&e.task_id), Some(&e.node_id)),
@@ -264,7 +268,8 @@ pub fn given_name(kind: &Kind) -> Option<&str> {
         | Kind::AuthorityFounded(_)
         | Kind::CertificateIssued(_)
         | Kind::RaftIdAssigned(_)
-        | Kind::MembershipObserved(_) => None,
+        | Kind::MembershipObserved(_)
+        | Kind::ManagerReachObserved(_) => None,
     };
     name.filter(|name| !name.is_empty())
 }
@@ -319,7 +324,8 @@ pub fn holds_free_text(kind: &Kind) -> bool {
         | Kind::AuthorityFounded(_)
         | Kind::CertificateIssued(_)
         | Kind::RaftIdAssigned(_)
-        | Kind::MembershipObserved(_) => false,
+        | Kind::MembershipObserved(_)
+        | Kind::ManagerReachObserved(_) => false,
     }
 }
 

@@ -50,7 +50,7 @@ pub const NANO_CPUS: i64 = 1_000_000_000;
 /// The newest feature level this program knows: what `apply`, digest and reconcilers mean at it
 /// never changes again. A leader raises the cluster to it as soon as every manager knows it; from
 /// then on a program that does not know it can't read the log.
-pub const FEATURE_LEVEL: u32 = 6;
+pub const FEATURE_LEVEL: u32 = 7;
 
 /// From this feature level on, a change of the restart policy replaces no task.
 pub const RESTART_POLICY_LEVEL: u32 = 2;
@@ -67,3 +67,6 @@ pub const REMOVAL_LEVEL: u32 = 5;
 /// From this feature level on, records say which nodes are managers, under which numbers in raft,
 /// and which manager holds a session.
 pub const MANAGERS_LEVEL: u32 = 6;
+
+/// From this feature level on, records say whether each manager answers the leader.
+pub const REACH_LEVEL: u32 = 7;

@@ -11,9 +11,8 @@ use skep_proto::{
     Id, MANAGERS_LEVEL, REMOVAL_LEVEL, Revision,
     task_state::EndedBy,
     v1::{
-        Condition, ConditionKind, EndCause, MembershipObserved, NodeConditionsObserved,
-        NodeDescription, NodeSilent, NodeState, RaftMembership, SessionClosed, SessionOpened,
-        StrayObserved, TaskState, event::Kind,
+        Condition, ConditionKind, EndCause, NodeConditionsObserved, NodeDescription, NodeSilent,
+        NodeState, SessionClosed, SessionOpened, StrayObserved, TaskState, event::Kind,
     },
 };
 
@@ -53,9 +52,7 @@ pub(super) fn admit(view: &View, machine: &MachineRequest) -> Result<Admitted, R
             Ok(of_current_session(view, *node, *session, Kind::NodeSilent(silent)))
         }
         MachineRequest::Report { node, tasks } => report(view, *node, tasks),
-        MachineRequest::Membership { node, raft_id, membership } => {
-            Ok(member(view, *node, *raft_id, *membership))
-        }
+        MachineRequest::Leader(seen) => Ok(seen.admit(view)),
         MachineRequest::Fact(kind) => Ok(Admitted::one(Id::NONE, kind.clone())),
     }
 }
@@ -106,20 +103,6 @@ fn conditions_observed(row: &NodeRow, told: &[Condition]) -> Option<Kind> {
         && conditions.iter().zip(row.conditions.iter()).all(|(a, b)| same(a, b));
     let observed = NodeConditionsObserved { node_id: row.id.to_bytes(), conditions };
     (!unchanged).then_some(Kind::NodeConditionsObserved(observed))
-}
-
-/// What raft says of a manager, unless it is known already or about another number.
-fn member(view: &View, node: Id, raft_id: u64, membership: RaftMembership) -> Admitted {
-    let row = view.nodes().by_id(node).map(|(_, row)| row).filter(|row| !row.removed);
-    let known = row.and_then(|row| row.manager).filter(|known| known.raft_id == raft_id);
-    match known {
-        Some(known) if known.membership != membership || membership == RaftMembership::None => {
-            let node_id = node.to_bytes();
-            let observed = MembershipObserved { node_id, raft_id, membership: membership as i32 };
-            Admitted::one(node, Kind::MembershipObserved(observed))
-        }
-        Some(_) | None => Admitted::unchanged(node),
-    }
 }
 
 /// Admits an event of the node's current session; one of an older session changes nothing.

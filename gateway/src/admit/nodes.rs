@@ -166,7 +166,7 @@ fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
 
 pub(super) fn remove(view: &View, command: &RemoveNode) -> Result<Admitted, Refusal> {
     let row = find(view, &command.node)?;
-    super::roles::remove(row)?;
+    super::roles::remove(view, row)?;
     if row.state == NodeState::Ready && !command.force {
         return Err(Refusal::precondition(format!(
             "node {} is ready: its agent is connected",

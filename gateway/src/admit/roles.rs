@@ -7,7 +7,7 @@
 use super::Refusal;
 use skep_projections::{NodeRow, View};
 use skep_proto::{
-    MANAGERS_LEVEL,
+    MANAGERS_LEVEL, REACH_LEVEL,
     v1::{NodeRole, NodeState, RaftMembership},
 };
 
@@ -37,14 +37,14 @@ pub(super) fn join(view: &View, role: NodeRole) -> Result<(), Refusal> {
 }
 
 /// Whether a node may be removed, as far as its role goes.
-pub(super) fn remove(row: &NodeRow) -> Result<(), Refusal> {
+pub(super) fn remove(view: &View, row: &NodeRow) -> Result<(), Refusal> {
     if !row.is_among_managers() {
         return Ok(());
     }
     let name = row.hostname();
     let hint = match row.spec.desired_role() {
         NodeRole::Manager => format!("`skep node demote {name}`"),
-        NodeRole::Worker => "it is being demoted: try again in a moment".to_owned(),
+        NodeRole::Worker => format!("it is being demoted: {}", when_demoted(view, row)),
     };
     Err(Refusal::precondition(format!(
         "node {name} is a cluster manager and is a member of the raft cluster. It must be demoted to \
@@ -75,10 +75,15 @@ fn within_bound(view: &View) -> Result<(), Refusal> {
 /// so till then it takes nothing from the majority.
 fn promote(view: &View, row: &NodeRow) -> Result<Vec<String>, Refusal> {
     let name = row.hostname();
-    if row.manager.is_some() {
-        // Its machine may have emptied its log already, and must not come back under its number.
-        return Err(Refusal::precondition(format!("node {name} is being demoted"))
-            .hint("try again in a moment"));
+    match row.manager.map(|known| known.membership) {
+        // Its demotion is taken back. As long as it has its number it keeps its log.
+        Some(RaftMembership::Votes | RaftMembership::Follows) => return Ok(warned(view, row)),
+        // It is about to lose its number, and gets another one then.
+        Some(RaftMembership::None) => {
+            let message = format!("node {name} is being demoted");
+            return Err(Refusal::precondition(message).hint("try again in a moment"));
+        }
+        None => {}
     }
     if row.certificate.is_none() {
         let message = format!("node {name} has no certificate, which a manager is known by");
@@ -91,17 +96,30 @@ fn promote(view: &View, row: &NodeRow) -> Result<Vec<String>, Refusal> {
         return Err(Refusal::precondition(message)
             .hint("`skep cluster init --advertise-addr ADDRESS` opens it"));
     }
-    Ok(match is_up(row) {
+    Ok(warned(view, row))
+}
+
+fn warned(view: &View, row: &NodeRow) -> Vec<String> {
+    match is_up(row) {
         true => Vec::new(),
-        false => vec![format!("{}: it becomes a manager when it is back", what_is_amiss(row))],
-    })
+        false => {
+            vec![format!("{}: it becomes a manager when it is back", what_is_amiss(view, row))]
+        }
+    }
 }
 
 fn demote(view: &View, row: &NodeRow) -> Result<(), Refusal> {
     let name = row.hostname();
     let others = || view.managers().map(|(_, other)| other).filter(|other| other.id != row.id);
     let stay = others().filter(|other| other.spec.desired_role() == NodeRole::Manager);
-    let voters: Vec<_> = stay.filter(|other| votes(view, other)).collect();
+    let (voters, joining): (Vec<_>, Vec<_>) = stay.partition(|other| votes(view, other));
+    if voters.is_empty() && !joining.is_empty() {
+        let joining: Vec<&str> = joining.iter().map(|other| other.hostname()).collect();
+        let message =
+            format!("node {name} is the only manager that votes: {} can't yet", joining.join(", "));
+        return Err(Refusal::precondition(message)
+            .hint("wait until `skep node ls` shows another one as Reachable"));
+    }
     if voters.is_empty() {
         return Err(Refusal::precondition("attempting to demote the last manager of the cluster")
             .hint(
@@ -113,21 +131,38 @@ fn demote(view: &View, row: &NodeRow) -> Result<(), Refusal> {
     }
     if let Some(leaving) = others().find(|other| other.spec.desired_role() == NodeRole::Worker) {
         let message = format!("another manager is being demoted: {}", leaving.hostname());
-        return Err(Refusal::precondition(message).hint("try again in a moment"));
+        return Err(Refusal::precondition(message).hint(when_demoted(view, leaving)));
     }
-    let (ready, majority) =
-        (voters.iter().filter(|voter| is_up(voter)).count(), majority(voters.len()));
+    let away: Vec<_> = voters.iter().filter(|voter| !is_ready(view, voter)).collect();
+    let (ready, majority) = (voters.len() - away.len(), majority(voters.len()));
     if ready >= majority {
         return Ok(());
     }
-    let away = voters.iter().filter(|voter| !is_up(voter)).map(|voter| what_is_amiss(voter));
-    let away = away.collect::<Vec<_>>().join(", ");
+    let away: Vec<String> = away.iter().map(|voter| what_is_amiss(view, voter)).collect();
+    let away = away.join(", ");
     Err(Refusal::precondition(format!(
         "without node {name} the cluster would have {} managers and need {majority} of them, and \
          {ready} would be ready: {away}",
         voters.len()
     ))
     .hint("wait until they are back, or demote those that are away first"))
+}
+
+/// When a demotion that has begun is over: the leader waits until enough of the others answer.
+fn when_demoted(view: &View, leaving: &NodeRow) -> String {
+    let others = view.managers().map(|(_, other)| other).filter(|other| other.id != leaving.id);
+    let voters: Vec<_> = others.filter(|other| votes(view, other)).collect();
+    let away: Vec<_> = voters.iter().filter(|voter| !is_ready(view, voter)).collect();
+    if voters.len() - away.len() >= majority(voters.len()) {
+        return "try again in a moment".to_owned();
+    }
+    let away: Vec<String> = away.iter().map(|voter| what_is_amiss(view, voter)).collect();
+    let name = leaving.hostname();
+    format!(
+        "that waits until a majority of the others answers: {}; `skep node promote {name}` takes \
+         the demotion back",
+        away.join(", ")
+    )
 }
 
 /// Whether a node votes in raft. The leader does, whatever is recorded of it: the cluster's first
@@ -147,9 +182,21 @@ pub(crate) fn is_up(row: &NodeRow) -> bool {
     row.state == NodeState::Ready && !row.silent
 }
 
-/// Of a node that is not up.
-pub(crate) fn what_is_amiss(row: &NodeRow) -> String {
+/// Whether a manager can be counted on: it answers the leader, which answers itself. Below the
+/// level from which that is recorded, what its agent says must do.
+pub(crate) fn is_ready(view: &View, row: &NodeRow) -> bool {
+    match row.manager {
+        Some(known) if view.level() >= REACH_LEVEL => {
+            !known.unreachable || view.tenure().manager == row.id
+        }
+        Some(_) | None => is_up(row),
+    }
+}
+
+/// Of a node that is not up, or of a manager that is not ready.
+pub(crate) fn what_is_amiss(view: &View, row: &NodeRow) -> String {
     let state = match row.state {
+        NodeState::Ready if !row.silent && !is_ready(view, row) => "not answering the leader",
         NodeState::Ready => "silent",
         NodeState::Down => "down",
         NodeState::Disconnected => "disconnected",

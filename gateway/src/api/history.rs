@@ -202,12 +202,8 @@ impl v1::history_server::History for HistoryService {
             Some(drive) => drive.try_disk().await,
             None => DiskTrial::NotAsked,
         };
-        let unheard = match self.reads.drive() {
-            Some(drive) => crate::members::unheard(drive).await,
-            None => Vec::new(),
-        };
         let reads = self.reads.clone();
-        let findings = blocking(move || doctor::examine(&reads, &trial, &unheard)).await?;
+        let findings = blocking(move || doctor::examine(&reads, &trial)).await?;
         Ok(Response::new(v1::DoctorReply { findings }))
     }
 }

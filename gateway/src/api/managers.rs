@@ -7,7 +7,7 @@ use crate::{
 use futures::{Stream, StreamExt};
 use skep_log::BarrierError;
 use skep_proto::{
-    Id,
+    FEATURE_LEVEL, Id, MANAGERS_LEVEL,
     v1::{self, managers_server::Managers, to_agent::Message},
 };
 use std::{pin::Pin, sync::Arc};
@@ -141,14 +141,27 @@ impl Managers for ManagersService {
 
     async fn room(&self, _: Request<v1::RoomRequest>) -> Result<Response<v1::RoomReply>, Status> {
         let free = self.drive.log().free_share() * FREE_SHARE_UNIT;
-        Ok(Response::new(v1::RoomReply { free_millionths: free as u32 }))
+        let (free_millionths, feature_level) = (free as u32, FEATURE_LEVEL);
+        Ok(Response::new(v1::RoomReply { free_millionths, feature_level }))
     }
 
     async fn authority_key(
         &self,
-        _: Request<v1::AuthorityKeyRequest>,
+        request: Request<v1::AuthorityKeyRequest>,
     ) -> Result<Response<v1::AuthorityKeyReply>, Status> {
-        let key = self.authority.key(&self.drive.newest().view);
+        let view = &self.drive.newest().view;
+        // A program that does not know the cluster's level would halt at its records.
+        let knows = request.into_inner().feature_level.max(MANAGERS_LEVEL);
+        if knows < view.level() {
+            let message = format!(
+                "the records of this cluster are of feature level {}, and the program of the node \
+                 that is to be a manager knows level {knows}: \
+                 install the version of the other managers there",
+                view.level()
+            );
+            return Err(Status::failed_precondition(message));
+        }
+        let key = self.authority.key(view);
         let key = key.map_err(|problem| reads::failure(Code::Unavailable, &problem))?;
         Ok(Response::new(v1::AuthorityKeyReply { key }))
     }

@@ -185,10 +185,9 @@ pub(super) fn leaderless(view: &View) -> Vec<Finding> {
 }
 
 /// Whether the managers could lose one more of them. A single one has nobody to lose.
-pub(super) fn managers(view: &View, unheard: &[Id]) -> Vec<Finding> {
+pub(super) fn managers(view: &View) -> Vec<Finding> {
     let voters = view.managers().map(|(_, row)| row).filter(|row| admit::votes(view, row));
-    let (up, away): (Vec<_>, Vec<_>) =
-        voters.partition(|row| admit::is_up(row) && !unheard.contains(&row.id));
+    let (up, away): (Vec<_>, Vec<_>) = voters.partition(|row| admit::is_ready(view, row));
     let (ready, all) = (up.len(), up.len() + away.len());
     let majority = admit::majority(all);
     let may_fail = ready.saturating_sub(majority);
@@ -197,9 +196,9 @@ pub(super) fn managers(view: &View, unheard: &[Id]) -> Vec<Finding> {
     }
     let named = away.iter().map(|row| match admit::is_up(row) {
         true => {
-            format!("; node {} does not answer this manager, though its agent does", row.hostname())
+            format!("; node {} does not answer the leader, though its agent does", row.hostname())
         }
-        false => format!("; {}", admit::what_is_amiss(row)),
+        false => format!("; {}", admit::what_is_amiss(view, row)),
     });
     let named: String = named.collect();
     let verb = verb(ready, "is", "are");

@@ -13,14 +13,14 @@ pub(super) fn joining(view: &View) -> Vec<Finding> {
     let managers = view.managers().map(|(_, row)| row);
     let waiting = managers
         .filter(|row| row.spec.desired_role() == NodeRole::Manager && !admit::votes(view, row));
-    bounded(waiting.map(waits), "nodes are to become managers")
+    bounded(waiting.map(|row| waits(view, row)), "nodes are to become managers")
 }
 
-fn waits(row: &NodeRow) -> Finding {
+fn waits(view: &View, row: &NodeRow) -> Finding {
     let name = row.hostname();
     let why = match admit::is_up(row) {
         true => String::new(),
-        false => format!(": {}", admit::what_is_amiss(row)),
+        false => format!(": {}", admit::what_is_amiss(view, row)),
     };
     let message = format!("it is to become a manager, and has no vote yet{why}");
     let hint = format!(

@@ -47,6 +47,7 @@ pub fn notable(record: &Record) -> bool {
         | Kind::CertificateIssued(_)
         | Kind::RaftIdAssigned(_)
         | Kind::MembershipObserved(_)
+        | Kind::ManagerReachObserved(_)
         | Kind::TenureBegun(_)
         | Kind::StrayObserved(_)
         | Kind::StrayDisowned(_)

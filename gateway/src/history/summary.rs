@@ -78,6 +78,7 @@ pub fn line(record: &Record, names: &mut dyn ObjectNames) -> String {
         Kind::PortOpened(e) => machines::port_opened(e, &name(&e.node_id)),
         Kind::RaftIdAssigned(e) => machines::numbered(e, &name(&e.node_id)),
         Kind::MembershipObserved(e) => machines::membership(e, &name(&e.node_id)),
+        Kind::ManagerReachObserved(e) => machines::reach(e, &name(&e.node_id)),
         Kind::JoinTokenRotated(e) => machines::token_rotated(e),
         Kind::CertificateIssued(e) => machines::certified(e, &name(&e.node_id)),
         Kind::NodeConditionsObserved(e) => machines::conditions(e, &name(&e.node_id)),

@@ -306,6 +306,9 @@ pub fn node(view: &View, row: &NodeRow) -> String {
 fn among_managers(view: &View, row: &NodeRow) -> &'static str {
     match row.spec.desired_role() {
         _ if view.tenure().manager == row.id => "; it is the leader of the managers",
+        NodeRole::Manager if admit::votes(view, row) && !admit::is_ready(view, row) => {
+            "; it is a manager, and does not answer the leader"
+        }
         NodeRole::Worker if row.manager.is_none() => "",
         NodeRole::Worker => "; it is being demoted",
         NodeRole::Manager if admit::votes(view, row) || view.level() < MANAGERS_LEVEL => {

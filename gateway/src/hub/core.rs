@@ -214,7 +214,7 @@ fn request_bytes(request: &Request) -> usize {
             MachineRequest::Close { .. }
             | MachineRequest::Silent { .. }
             | MachineRequest::FoundAuthority { .. }
-            | MachineRequest::Membership { .. }
+            | MachineRequest::Leader(_)
             | MachineRequest::Fact(_),
         )
         | Request::Command(_) => REQUEST_BYTES,

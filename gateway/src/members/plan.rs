@@ -12,9 +12,6 @@ use skep_proto::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// A manager that has not answered the leader for so long is told of.
-const UNHEARD_AFTER: Duration = Duration::from_secs(5);
-
 /// The next thing to do.
 #[derive(Clone, Debug)]
 pub enum MemberStep {
@@ -124,23 +121,6 @@ fn take_in(members: &RaftMembers, wanted: &BTreeMap<u64, &NodeRow>) -> Vec<Membe
         }),
     });
     steps.collect()
-}
-
-/// The nodes of managers that vote and have not answered the leader for some seconds; none where
-/// another manager leads, which alone knows.
-pub(crate) fn unheard(view: &View, members: &RaftMembers) -> Vec<Id> {
-    if members.leader != Some(members.own) {
-        return Vec::new();
-    }
-    let is_unheard = |row: &&NodeRow| {
-        let voter = row.manager.map(|known| known.raft_id);
-        let voter = voter.filter(|raft_id| members.voters.contains(raft_id));
-        voter.filter(|raft_id| *raft_id != members.own).is_some_and(|raft_id| {
-            let silent = members.silent_for.get(&raft_id);
-            silent.is_none_or(|silent| *silent >= UNHEARD_AFTER)
-        })
-    };
-    view.managers().map(|(_, row)| row).filter(is_unheard).map(|row| row.id).collect()
 }
 
 /// Sessions at managers that have not answered the leader for as long as a node may be silent:

@@ -31,6 +31,16 @@ impl SteadyManagers {
             .retain(|_, since| since.is_none_or(|since| now.saturating_sub(since) < STEADY_AFTER));
     }
 
+    /// Whether this one answers, at this time in the leader's tenure; none where it is too early to
+    /// say.
+    pub(super) fn answers(&self, raft_id: u64, now: Duration) -> Option<bool> {
+        match self.0.get(&raft_id) {
+            None => Some(true),
+            Some(Some(_)) => None,
+            Some(None) => (now >= AWAY_AFTER).then_some(false),
+        }
+    }
+
     /// Whether a majority is steady of the voters that remain without this one.
     pub(super) fn are_enough_without(&self, members: &RaftMembers, leaving: u64) -> bool {
         let remain = || members.voters.iter().filter(|raft_id| **raft_id != leaving);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{door::DoorAddress, forwarded, turn::Answer};
 use skep_projections::node::PortAddresses;
-use skep_proto::{Id, author, v1, v1::managers_client::ManagersClient};
+use skep_proto::{FEATURE_LEVEL, Id, author, v1, v1::managers_client::ManagersClient};
 use skep_trust::{AuthorityError, CertificateAuthority, CertificateFolder, FolderError};
 use std::{path::PathBuf, time::Duration};
 use thiserror::Error;
@@ -63,8 +63,8 @@ impl ManagerApplication {
         for address in &self.managers {
             let asked = async {
                 let mut client = self.client(address).await?;
-                let reply =
-                    timeout(ASK_LIMIT, client.authority_key(v1::AuthorityKeyRequest {})).await;
+                let ask = v1::AuthorityKeyRequest { feature_level: FEATURE_LEVEL };
+                let reply = timeout(ASK_LIMIT, client.authority_key(ask)).await;
                 Ok(answered(address, reply)?.key)
             };
             match asked.await {

@@ -387,7 +387,7 @@ fn asked(request: &Request) -> String {
         MachineRequest::Close { .. } => "ask close".into(),
         MachineRequest::Silent { .. } => "ask silent".into(),
         MachineRequest::Report { tasks, .. } => format!("ask report of {}", tasks.len()),
-        MachineRequest::Membership { .. } | MachineRequest::Fact(_) => {
+        MachineRequest::Leader(_) | MachineRequest::Fact(_) => {
             panic!("agents know no facts of the manager")
         }
     }

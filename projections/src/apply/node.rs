@@ -320,7 +320,8 @@ impl Step<'_> {
         }
         self.view.count_raft_id();
         let membership = v1::RaftMembership::None;
-        let manager = Some(ManagerNumber { raft_id: e.raft_id, membership });
+        let raft_id = e.raft_id;
+        let manager = Some(ManagerNumber { raft_id, membership, unreachable: false });
         self.set_manager(index, manager)
     }
 
@@ -335,6 +336,17 @@ impl Step<'_> {
         let manager = ManagerNumber { membership: e.membership(), ..known };
         let is_member = manager.membership != v1::RaftMembership::None;
         self.set_manager(index, is_member.then_some(manager))
+    }
+
+    /// Of the number that the node has. The same again is no news.
+    pub(super) fn manager_reach_observed(&mut self, e: &v1::ManagerReachObserved) -> ApplyResult {
+        let (index, row) = self.view.present_node(&e.node_id)?;
+        let known = row.manager.filter(|known| known.raft_id == e.raft_id);
+        let known = known.ok_or(Misfit::Field("raft_id"))?;
+        if known.unreachable != e.answers {
+            return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
+        }
+        self.set_manager(index, Some(ManagerNumber { unreachable: !e.answers, ..known }))
     }
 
     fn set_manager(&mut self, index: NodeIdx, manager: Option<ManagerNumber>) -> ApplyResult {

@@ -286,6 +286,10 @@ impl NodePart {
                 fields.word(node.manager.map_or(0, |manager| manager.raft_id));
                 fields.word(node.manager.map_or(0, |manager| manager.membership as u64));
                 fields.id(node.session_manager);
+                // Below its feature level no manager is ever recorded so, and nothing is added.
+                if node.manager.is_some_and(|manager| manager.unreachable) {
+                    fields.word(1);
+                }
             }
         }
         fields.hash()

@@ -168,6 +168,8 @@ pub(super) struct SavedManagerNumber {
     pub(super) raft_id: u64,
     #[prost(enumeration = "skep_proto::v1::RaftMembership", tag = "2")]
     pub(super) membership: i32,
+    #[prost(bool, tag = "3")]
+    pub(super) unreachable: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]

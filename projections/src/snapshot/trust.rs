@@ -67,13 +67,15 @@ impl From<SavedPort> for PortAddresses {
 
 impl From<ManagerNumber> for SavedManagerNumber {
     fn from(manager: ManagerNumber) -> SavedManagerNumber {
-        SavedManagerNumber { raft_id: manager.raft_id, membership: manager.membership as i32 }
+        let ManagerNumber { raft_id, membership, unreachable } = manager;
+        SavedManagerNumber { raft_id, membership: membership as i32, unreachable }
     }
 }
 
 impl From<SavedManagerNumber> for ManagerNumber {
     fn from(saved: SavedManagerNumber) -> ManagerNumber {
-        ManagerNumber { raft_id: saved.raft_id, membership: saved.membership() }
+        let (raft_id, unreachable) = (saved.raft_id, saved.unreachable);
+        ManagerNumber { raft_id, membership: saved.membership(), unreachable }
     }
 }
 

@@ -97,3 +97,23 @@ fn managers_that_all_lost_each_other_go_on_when_two_of_them_meet_again() {
     until_equal(&parted.cluster.stage, &clients);
     says(one, &["service", "rm", "web"]);
 }
+
+#[test]
+fn a_manager_that_the_leader_does_not_hear_is_shown_so_and_no_demotion_counts_on_it() {
+    let parted = PartedManagers::new();
+    let [one, _, _] = &parted.clients();
+    let shows = |word: &str| {
+        let (_, told, _) =
+            one.runs(&["node", "ls", "--format", "{{.Hostname}} {{.ManagerStatus}}"]);
+        told.lines().any(|line| line == format!("three {word}"))
+    };
+    parted.network.cut(3);
+    parted.wait("it is away", || shows("Unreachable"));
+    let (code, _, refused) = one.runs(&["node", "demote", "two"]);
+    assert_ne!(code, 0, "{refused}");
+    assert!(refused.contains("need 2 of them, and 1 would be ready: node three is"), "{refused}");
+    parted.network.heal(3);
+    parted.wait("it is back", || shows("Reachable"));
+    says(one, &["node", "demote", "two"]);
+    parted.wait("two are left", || managers(one).len() == 2);
+}

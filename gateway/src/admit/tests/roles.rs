@@ -112,11 +112,19 @@ fn a_cluster_has_so_many_managers_at_most() {
 }
 
 #[test]
-fn a_node_that_is_being_demoted_is_promoted_when_that_is_done() {
-    let mut world = world(THREE, "certify m3 | demote m3");
-    stays(|| promoted(&world, "m3"), "node m3 is being demoted", "try again in a moment");
-    world.tell("leaves m3");
-    assert_eq!(kinds(promoted(&world, "m3")), ["node_updated"]);
+fn a_demotion_is_taken_back_as_long_as_the_node_is_a_member_of_raft() {
+    for steps in ["demote m3", "demote m3 | follows m3"] {
+        let mut world = world(THREE, steps);
+        assert_eq!(kinds(promoted(&world, "m3")), ["node_updated"], "{steps}");
+        world.tell("silent m3");
+        let admitted = promoted(&world, "m3").expect("it is admitted");
+        let warning = "node m3 is silent: it becomes a manager when it is back";
+        assert_eq!(admitted.warnings, [warning]);
+    }
+    let mut world = world(THREE, "promote n1 | number n1 | demote n1");
+    stays(|| promoted(&world, "n1"), "node n1 is being demoted", "try again in a moment");
+    world.tell("leaves n1");
+    assert_eq!(kinds(promoted(&world, "n1")), ["node_updated"]);
 }
 
 const LAST: &str = "attempting to demote the last manager of the cluster";
@@ -133,7 +141,9 @@ fn the_last_manager_stays_one() {
     stays(|| demoted(&unled, "m1"), LAST, LAST_HINT);
     for steps in ["promote n1", "promote n1 | number n1", "promote n1 | number n1 | follows n1"] {
         let joining = world(FOUNDED, steps);
-        stays(|| demoted(&joining, "m1"), LAST, LAST_HINT);
+        let message = "node m1 is the only manager that votes: n1 can't yet";
+        let hint = "wait until `skep node ls` shows another one as Reachable";
+        stays(|| demoted(&joining, "m1"), message, hint);
     }
     let two = world(FOUNDED, "promote n1 | number n1 | votes n1");
     assert_eq!(kinds(demoted(&two, "m1")), ["node_updated"], "also the leader");
@@ -178,6 +188,34 @@ fn a_majority_of_the_managers_that_remain_is_ready() {
     // Those that only follow count for nothing.
     let follower = world(THREE, "promote n1 | number n1 | follows n1 | down m2");
     assert!(demoted(&follower, "m3").is_err());
+}
+
+#[test]
+fn managers_that_do_not_answer_the_leader_are_not_counted_on() {
+    let mut world = world(&THREE.replace("level 6", "level 7"), "down m2");
+    assert_eq!(kinds(demoted(&world, "m3")), ["node_updated"], "m2 answers, without its agent");
+    world.tell("open m2 | unheard m2");
+    let hint = "wait until they are back, or demote those that are away first";
+    let message = |node: &str| {
+        format!(
+            "without node {node} the cluster would have 2 managers and need 2 of them, and 1 would \
+             be ready: node m2 is not answering the leader"
+        )
+    };
+    stays(|| demoted(&world, "m3"), &message("m3"), hint);
+    stays(|| demoted(&world, "m1"), &message("m1"), hint);
+    assert_eq!(kinds(demoted(&world, "m2")), ["node_updated"], "the one that is away");
+    world.tell("unheard m1");
+    assert_eq!(kinds(demoted(&world, "m2")), ["node_updated"], "a leader answers itself");
+    world.tell("heard m1 | heard m2 | demote m3 | unheard m2");
+    let waits = "that waits until a majority of the others answers: node m2 is not answering the \
+                 leader; `skep node promote m3` takes the demotion back";
+    stays(|| demoted(&world, "m2"), "another manager is being demoted: m3", waits);
+    let remove = RemoveNode { node: "m3".into(), force: true };
+    let refusal = command(&world, Action::RemoveNode(remove)).unwrap_err();
+    assert_eq!(refusal.hint, format!("it is being demoted: {waits}"));
+    world.tell("promote m3");
+    assert_eq!(kinds(demoted(&world, "m2")), ["node_updated"], "then the other one may go");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{super::testing::nodes, *};
 use crate::{admit::Request, forwarded, turn::Answer};
 use skep_proto::{
-    Id, author,
+    FEATURE_LEVEL, Id, author,
     v1::{NodeRole, managers_client::ManagersClient, to_agent::Message},
 };
 use std::net::SocketAddr;
@@ -51,7 +51,12 @@ async fn a_machine_with_the_managers_token_gets_a_number_and_may_ask_what_manage
     };
     assert_eq!(refusal.message, "service \"web\" not found");
     assert!(*decided_on <= running.drive.newest().view.position().revision);
-    let key = managers.authority_key(v1::AuthorityKeyRequest {}).await.unwrap().into_inner().key;
+    let key = managers
+        .authority_key(v1::AuthorityKeyRequest { feature_level: FEATURE_LEVEL })
+        .await
+        .unwrap()
+        .into_inner()
+        .key;
     assert!(key.starts_with(b"-----BEGIN PRIVATE KEY"));
     // Not a message of raft: it is answered with what is wrong.
     let raft = managers.raft(v1::RaftMessage { body: b"nonsense"[..].into() }).await.unwrap();
@@ -73,6 +78,13 @@ async fn a_machine_with_the_managers_token_gets_a_number_and_may_ask_what_manage
     assert_eq!((&*unknown.message, &*known.message), (older, "service \"web\" not found"));
     let room = managers.room(v1::RoomRequest {}).await.unwrap().into_inner();
     assert!((1..=1_000_000).contains(&room.free_millionths), "{room:?}");
+    assert_eq!(room.feature_level, FEATURE_LEVEL);
+    let older = managers.authority_key(v1::AuthorityKeyRequest::default()).await.unwrap_err();
+    let told = format!(
+        "the records of this cluster are of feature level {FEATURE_LEVEL}, and the program of the node \
+         that is to be a manager knows level 6: install the version of the other managers there"
+    );
+    assert_eq!(older.message(), told);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +93,10 @@ async fn a_worker_asks_nothing_of_what_managers_ask() {
     let mut managers = ManagersClient::new(channel);
     let none = format!("node {node} is no manager");
     for refused in [
-        managers.authority_key(v1::AuthorityKeyRequest {}).await.map(drop),
+        managers
+            .authority_key(v1::AuthorityKeyRequest { feature_level: FEATURE_LEVEL })
+            .await
+            .map(drop),
         managers.forward(v1::ForwardedRequests::default()).await.map(drop),
         managers.read_index(v1::ReadIndexRequest {}).await.map(drop),
         managers.raft(v1::RaftMessage::default()).await.map(drop),

@@ -82,7 +82,7 @@ impl<C> RequestQueue<C> {
                 | MachineRequest::Conditions { .. }
                 | MachineRequest::Close { .. }
                 | MachineRequest::Silent { .. }
-                | MachineRequest::Membership { .. }
+                | MachineRequest::Leader(_)
                 | MachineRequest::Fact(_),
             ) => REQUESTS_MAX,
         };

@@ -3,10 +3,10 @@
 use skep_proto::{
     Id, Timestamp, condition,
     v1::{
-        CertificateIssued, JoinTokenRotated, MembershipObserved, NodeAvailability,
-        NodeConditionsObserved, NodeJoined, NodeRemoved, NodeRole, NodeSpec, NodeUpdated,
-        PortOpened, RaftIdAssigned, RaftMembership, SessionOpened, StrayDisowned, StrayObserved,
-        TaskState,
+        CertificateIssued, JoinTokenRotated, ManagerReachObserved, MembershipObserved,
+        NodeAvailability, NodeConditionsObserved, NodeJoined, NodeRemoved, NodeRole, NodeSpec,
+        NodeUpdated, PortOpened, RaftIdAssigned, RaftMembership, SessionOpened, StrayDisowned,
+        StrayObserved, TaskState,
     },
 };
 use std::collections::BTreeMap;
@@ -172,6 +172,13 @@ pub(super) fn membership(event: &MembershipObserved, node: &str) -> String {
             format!("node {node} follows the managers' log, without a vote (raft: {raft_id})")
         }
         RaftMembership::Votes => format!("node {node} is a manager with a vote (raft: {raft_id})"),
+    }
+}
+
+pub(super) fn reach(event: &ManagerReachObserved, node: &str) -> String {
+    match event.answers {
+        true => format!("manager {node} answers the leader again"),
+        false => format!("manager {node} does not answer the leader"),
     }
 }
 
