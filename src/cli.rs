@@ -23,6 +23,7 @@ mod stray;
 mod style;
 mod synopsis;
 mod task;
+mod unlock_key;
 mod unpark;
 mod usage;
 mod verify;

@@ -9,6 +9,7 @@ mod durable;
 mod hangup;
 mod holder;
 mod joined;
+mod key_files;
 mod left;
 mod lifecycle;
 mod local;
@@ -34,6 +35,7 @@ use machine::MachineDaemon;
 use skep_gateway::manager;
 use skep_log::{AcceptLoss, Recovered};
 use skep_proto::v1::LocalNode;
+use skep_trust::{KeyLock, UnlockKey};
 use state::StateDir;
 use std::{future::Future, path::Path, time::Duration};
 use telemetry::Telemetry;
@@ -51,6 +53,7 @@ const ENDED_AT_ONCE: u8 = 1;
 
 /// `skep daemon`: a machine that is a manager with its own agent, a worker, or waits to become one.
 pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
+    undumpable().context("the daemon's memory")?;
     let state = StateDir::hold(&settings.state_dir)?;
     on_runtime(settings.node.otlp_endpoint.clone(), async move |stop| {
         left::finish(&state)?;
@@ -66,13 +69,20 @@ pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
         inbox.state.send_modify(|local| local.problem = problem);
         let availability = settings.node.availability;
         let port = start::port(&state, &settings)?;
+        let lock = KeyLock::default();
         let machine =
-            MachineDaemon { state, settings, availability, port, inbox, service, listener };
+            MachineDaemon { state, settings, availability, port, inbox, service, listener, lock };
         let ended = machine.run(first, stop).await;
         // The socket is a promise that somebody answers.
         drop(std::fs::remove_file(&socket));
         ended
     })
+}
+
+/// The daemon's memory holds keys that its disk does not: no dump of it is written, and nobody but
+/// root looks into it. What it starts is not bound by that.
+fn undumpable() -> nix::Result<()> {
+    nix::sys::prctl::set_dumpable(false)
 }
 
 /// `skep agent`: a worker alone.
@@ -84,16 +94,23 @@ pub(crate) fn run_agent(settings: AgentSettings) -> Result<()> {
         let (endpoint, join_token) = (settings.manager, settings.join_token);
         let manager =
             node::FollowedEndpoint { endpoint, join_token, follows: node::FollowedProcess::Other };
-        node::agent(&state, &settings.node, manager, runtime)?.run(stop).await?;
+        let own = (runtime, KeyLock::default());
+        node::agent(&state, &settings.node, manager, own)?.run(stop).await?;
         Ok(())
     })
 }
 
 /// Cuts the history in a state folder where it stops being readable.
-pub(crate) fn recover(state_dir: &Path, loss: AcceptLoss) -> Result<Recovered> {
+pub(crate) fn recover(
+    state_dir: &Path,
+    loss: AcceptLoss,
+    unlock_key: Option<&UnlockKey>,
+) -> Result<Recovered> {
     let state = StateDir::hold_of_manager(state_dir)?;
     left::finish(&state)?;
-    Ok(manager::recover(state.path(), loss)?)
+    let cipher = skep_gateway::offline::cipher(state.path(), unlock_key)
+        .map_err(|error| Advice::new(error.to_string(), error.hint().unwrap_or_default()))?;
+    Ok(manager::recover(state.path(), loss, cipher)?)
 }
 
 /// Why a daemon that was asked to stop ends at once.
@@ -178,6 +195,14 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_dump_is_written_of_a_daemons_memory() {
+        assert_eq!(nix::sys::prctl::get_dumpable(), Ok(true));
+        undumpable().unwrap();
+        assert_eq!(nix::sys::prctl::get_dumpable(), Ok(false));
+        nix::sys::prctl::set_dumpable(true).unwrap();
+    }
 
     #[tokio::test]
     async fn a_second_signal_ends_the_daemon_at_once() {

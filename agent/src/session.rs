@@ -169,7 +169,8 @@ impl NodeAgent {
         let lock = lock(&folder)?;
         let identity = IdentityFile::new(&folder);
         let now = config.runtime.kind();
-        let credentials = NodeCredentials::open(&folder, config.join_token.clone())?;
+        let credentials =
+            NodeCredentials::open(&folder, config.key_lock.clone(), config.join_token.clone())?;
         let mut stored = match identity.read_or_put_aside()? {
             Some(stored) if stored.runtime != now => {
                 return Err(AgentError::OtherRuntime { first: stored.runtime, now });

@@ -45,6 +45,7 @@ struct RunningAgent {
 fn config(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> AgentConfig {
     AgentConfig {
         state_dir: folder.to_owned(),
+        key_lock: skep_trust::KeyLock::default(),
         manager: ManagerEndpoint::Unix(manager.socket.clone()),
         is_managers_own: false,
         is_founders_own: false,

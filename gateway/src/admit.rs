@@ -159,10 +159,11 @@ pub fn admit(view: &View, request: &Request, entropy: &Entropy) -> Result<Admitt
             Some(Action::UpdateService(c)) => services::update(view, c),
             Some(Action::ScaleService(c)) => services::scale(view, c),
             Some(Action::RemoveService(c)) => services::remove(view, c),
-            Some(Action::UpdateCluster(c)) => cluster::update(view, c),
+            Some(Action::UpdateCluster(c)) => cluster::update(view, c, entropy),
             Some(Action::ReleaseObject(c)) => cluster::release(view, c),
             Some(Action::DisownStray(c)) => strays::disown(view, c),
             Some(Action::RotateJoinToken(c)) => certificates::rotate_join_token(view, c, entropy),
+            Some(Action::RotateUnlockKey(_)) => cluster::rotate_unlock_key(view, entropy),
             Some(Action::OpenPort(c)) => nodes::open_port(view, c),
         },
     }
@@ -185,6 +186,7 @@ pub fn describe(request: &Request) -> (&'static str, String) {
             Some(Action::ReleaseObject(c)) => ("release_object", c.object.clone()),
             Some(Action::DisownStray(c)) => ("disown_stray", c.task.clone()),
             Some(Action::RotateJoinToken(_)) => ("rotate_join_token", String::new()),
+            Some(Action::RotateUnlockKey(_)) => ("rotate_unlock_key", String::new()),
             Some(Action::OpenPort(c)) => ("open_port", Id::from_bytes(&c.node_id).to_string()),
         },
         Request::Machine(machine) => match machine {
@@ -225,7 +227,9 @@ pub fn object_of(view: &View, request: &Request) -> Id {
             Some(Action::UpdateService(c)) => service(&c.service),
             Some(Action::ScaleService(c)) => service(&c.service),
             Some(Action::RemoveService(c)) => service(&c.service),
-            Some(Action::UpdateCluster(_) | Action::RotateJoinToken(_)) => Some(view.cluster().id),
+            Some(
+                Action::UpdateCluster(_) | Action::RotateJoinToken(_) | Action::RotateUnlockKey(_),
+            ) => Some(view.cluster().id),
             Some(Action::ReleaseObject(c)) => service(&c.object).or_else(|| node(&c.object)),
             Some(Action::OpenPort(c)) => Some(Id::from_bytes(&c.node_id)),
             Some(Action::DisownStray(_)) => None,

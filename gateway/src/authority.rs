@@ -5,8 +5,11 @@
 //! node that the log does not know. The manager's own at its doors is for a key in memory alone.
 
 mod problem;
+mod sealing;
 
 pub use problem::AuthorityProblem;
+pub(crate) use sealing::keep_sealed;
+pub use sealing::{DiskKeys, SealingProblem};
 
 use crate::{
     admit::{MachineRequest, Request},
@@ -18,11 +21,11 @@ use crate::{
 use bytes::Bytes;
 use skep_projections::{View, trust::IssuedCertificate};
 use skep_proto::{Id, Timestamp, author, defaults, v1};
-use skep_trust::{CertificateAuthority, CertificateRequest, NodeKey, NodeName, Validity};
-use std::{
-    path,
-    sync::{Arc, OnceLock},
+use skep_trust::{
+    CertificateAuthority, CertificateFolder, CertificateRequest, LockSalt, NodeKey, NodeName,
+    UnlockKey, Validity,
 };
+use std::sync::{Arc, OnceLock};
 
 /// What the request to record an authority takes of an entry, nearly.
 const FOUNDING_BYTES: usize = 1_024;
@@ -31,7 +34,7 @@ const FOUNDING_BYTES: usize = 1_024;
 pub struct ManagerAuthority {
     /// None before it was read or made.
     authority: OnceLock<CertificateAuthority>,
-    folder: path::PathBuf,
+    folder: CertificateFolder,
     manager: Id,
     /// Of a manager that has joined others.
     joined: Option<JoinedAuthority>,
@@ -46,9 +49,8 @@ pub struct JoinedAuthority {
 }
 
 impl ManagerAuthority {
-    /// The authority in this state folder. Nothing is read or written yet.
-    pub fn of(state_dir: &path::Path, manager: Id) -> ManagerAuthority {
-        let folder = state_dir.join("certificates");
+    /// The authority in this folder. Nothing is read or written yet.
+    pub fn of(folder: CertificateFolder, manager: Id) -> ManagerAuthority {
         ManagerAuthority { authority: OnceLock::new(), folder, manager, joined: None }
     }
 
@@ -73,12 +75,14 @@ impl ManagerAuthority {
         if self.authority.get().is_some() {
             return Ok(());
         }
-        let files = skep_trust::CertificateFolder::new(&self.folder);
-        let authority = match files.read_authority()? {
+        let authority = match self.folder.read_authority()? {
             Some(authority) => authority,
             None => {
-                let authority = joined.application.authority().await?;
-                files.write_authority(&authority)?;
+                let (authority, lock) = joined.application.authority().await?;
+                if lock.is_some() {
+                    self.folder.lock().seal_with(lock, &authority);
+                }
+                self.folder.write_authority(&authority)?;
                 authority
             }
         };
@@ -97,16 +101,15 @@ impl ManagerAuthority {
             return Ok(());
         };
         if self.authority.get().is_none() {
-            let files = skep_trust::CertificateFolder::new(&self.folder);
-            let authority = match files.read_authority()? {
+            let authority = match self.folder.read_authority()? {
                 Some(authority) => authority,
                 None if has_one => {
-                    return Err(AuthorityProblem::Lost { folder: self.folder.clone() });
+                    return Err(AuthorityProblem::Lost { folder: self.folder.path().to_owned() });
                 }
                 None if drive.is_in_safe_mode() => return Err(AuthorityProblem::SafeMode),
                 None => {
                     let authority = CertificateAuthority::found(wall())?;
-                    files.write_authority(&authority)?;
+                    self.folder.write_authority(&authority)?;
                     authority
                 }
             };
@@ -142,7 +145,7 @@ impl ManagerAuthority {
         }
         let recorded = view.cluster().authority.as_deref().ok_or(AuthorityProblem::NotYet)?;
         if recorded.root_certificate != authority.root().der().as_ref() {
-            return Err(AuthorityProblem::Other { folder: self.folder.clone() });
+            return Err(AuthorityProblem::Other { folder: self.folder.path().to_owned() });
         }
         Ok(authority)
     }
@@ -171,6 +174,18 @@ impl ManagerAuthority {
             }
         }
         Ok(None)
+    }
+
+    /// What unlocks managers of this cluster; none where they are not locked.
+    pub fn unlock_key(&self, view: &View) -> Result<Option<UnlockKey>, AuthorityProblem> {
+        let authority = self.of_cluster(view)?;
+        Ok(wanted_lock(view).map(|salt| authority.unlock_key(salt)))
+    }
+
+    /// Seals this manager's keys as the cluster wants it.
+    pub(crate) fn seal(&self, keys: &DiskKeys, view: &View) -> Result<(), SealingProblem> {
+        let authority = self.of_cluster(view)?;
+        keys.seal(authority, wanted_lock(view))
     }
 
     /// The authority's key, PKCS#8 as PEM, for another manager.
@@ -235,6 +250,17 @@ impl ManagerAuthority {
         let certificate = authority.issue(&request, &name, validity, random()?)?;
         Ok((skep_trust::server_config(&key, certificate, authority.root())?, validity))
     }
+}
+
+/// What managers seal their keys with; none where they do not.
+pub fn wanted_lock(view: &View) -> Option<LockSalt> {
+    let authority = view.cluster().authority.as_deref()?;
+    view.cluster().spec.auto_lock.then_some(LockSalt(authority.unlock_salt))
+}
+
+/// The same for another manager; empty where they do not.
+pub fn lock_salt(view: &View) -> Bytes {
+    wanted_lock(view).map_or_else(Bytes::new, |salt| Bytes::copy_from_slice(&salt.0))
 }
 
 fn random() -> Result<[u8; 16], AuthorityProblem> {

@@ -8,6 +8,7 @@ use crate::{
 };
 use skep_log::{AcceptLoss, Log, LogOrigin, OpenError, RecoverError, Recovered};
 use skep_proto::{Id, Lineage, author, v1};
+use skep_trust::ValueCipher;
 use std::{fs, io, path, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
@@ -30,9 +31,8 @@ pub struct ManagerConfig {
     pub heartbeat_period_ns: Option<u64>,
     /// Serve reads, accept nothing.
     pub safe_mode: bool,
-    /// The folder with the key and the certificate of the manager's own node, which its agent
-    /// keeps.
-    pub certificates: path::PathBuf,
+    /// Its keys: those of the authority, of its log, and of its own node, which its agent keeps.
+    pub keys: authority::DiskKeys,
     /// How it joins other managers; none where it founds a cluster, or has founded it.
     pub joined: Option<ManagerPromotion>,
 }
@@ -108,14 +108,15 @@ pub async fn run(
         safe_mode: config.safe_mode,
     };
     let state = drive::DriveState::new(identity, Arc::new(MetricCounters::default()));
-    let others = peers::ManagerPeers::new(config.certificates.clone());
+    let others = peers::ManagerPeers::new(config.keys.node.clone());
     others.find_in(&state);
     let log = skep_log::Config::new(config.state_dir.join("log"), node);
     let origin = config.joined.as_ref().map_or(LogOrigin::Founds, |joined| LogOrigin::Joins {
         raft_id: joined.raft_id,
         lineage: joined.lineage,
     });
-    let log = skep_log::Config { origin, peers: Some(Arc::new(others.clone())), ..log };
+    let (peers, cipher) = (Some(Arc::new(others.clone()) as _), Some(config.keys.cipher.clone()));
+    let log = skep_log::Config { origin, peers, cipher, ..log };
     let log = Arc::new(Log::open(log, state.fold()).await?);
     let link = Arc::new(peers::LeaderClient::new(others.clone(), log.leadership()));
     let (drive, turns) = drive::Drive::start(log.clone(), state, link);
@@ -144,6 +145,7 @@ async fn serve(
     stop: &CancellationToken,
 ) {
     let vouching = authority_of(&config, node);
+    let sealing = tokio::spawn(keep_sealed(&config, vouching.clone(), drive.clone(), stop.clone()));
     if let Some(joined) = &config.joined {
         let application = application(&config, joined);
         tokio::spawn(announce(application, drive.clone(), (node, joined.port), stop.clone()));
@@ -210,11 +212,24 @@ async fn serve(
         network_limiter: connections::of_network(),
     };
     services.serve(listeners, stop.clone()).await;
+    // Half of the key files must not be written after somebody else has begun to write them.
+    stop.cancel();
+    sealing.await.ok();
+}
+
+/// Keeps the key files sealed as the cluster wants it.
+fn keep_sealed(
+    config: &ManagerConfig,
+    authority: Arc<authority::ManagerAuthority>,
+    drive: drive::Drive,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    authority::keep_sealed(config.keys.clone(), authority, drive, stop)
 }
 
 /// The authority, wherever its key comes from.
 fn authority_of(config: &ManagerConfig, node: Id) -> Arc<authority::ManagerAuthority> {
-    let authority = authority::ManagerAuthority::of(&config.state_dir, node);
+    let authority = authority::ManagerAuthority::of(config.keys.authority.clone(), node);
     Arc::new(match &config.joined {
         None => authority,
         Some(joined) => authority.of_joined(authority::JoinedAuthority {
@@ -225,7 +240,7 @@ fn authority_of(config: &ManagerConfig, node: Id) -> Arc<authority::ManagerAutho
 }
 
 fn application(config: &ManagerConfig, joined: &ManagerPromotion) -> peers::ManagerApplication {
-    let (certificates, managers) = (config.certificates.clone(), joined.managers.clone());
+    let (certificates, managers) = (config.keys.node.clone(), joined.managers.clone());
     peers::ManagerApplication { certificates, managers }
 }
 
@@ -293,8 +308,13 @@ async fn keep_heartbeat_period(drive: drive::Drive, node: Id, period_ns: u64) {
 
 /// `skep recover`: cuts a damaged log where it stops being readable; the next start begins a new
 /// incarnation.
-pub fn recover(state_dir: &path::Path, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
-    skep_log::recover(&state_dir.join("log"), loss)
+/// `cipher` opens what is sealed.
+pub fn recover(
+    state_dir: &path::Path,
+    loss: AcceptLoss,
+    cipher: Option<Arc<ValueCipher>>,
+) -> Result<Recovered, RecoverError> {
+    skep_log::recover(&state_dir.join("log"), loss, cipher)
 }
 
 /// The manager's own node id, made at the first start.

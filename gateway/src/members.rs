@@ -20,7 +20,7 @@ use orphans::OrphanedSessions;
 use plan::MemberStep;
 use skep_log::{MemberChange, NoMemberChange, RaftMembers};
 use skep_projections::View;
-use skep_proto::{Id, author};
+use skep_proto::{Id, Revision, author};
 use std::time::Duration;
 use steady::SteadyManagers;
 use tokio::time::{Instant, timeout};
@@ -54,6 +54,10 @@ pub async fn keep(drive: Drive, own: Id, others: ManagerPeers) {
             continue;
         };
         let view = drive.newest().view.clone();
+        if tenure.revision != view.tenure().revision {
+            // It led before, too, and did not in between.
+            tenure = LeaderLooks { revision: view.tenure().revision, ..LeaderLooks::new() };
+        }
         // What has changed meanwhile is looked at again in the next round.
         let silent = tenure.lost_sessions(&view, &members).into_iter().map(|(node, session)| {
             let tenure = view.tenure().revision;
@@ -84,6 +88,8 @@ pub async fn keep(drive: Drive, own: Id, others: ManagerPeers) {
 
 /// What a leader remembers between two looks. Its patience begins anew with each tenure.
 struct LeaderLooks {
+    /// Where the tenure begins in the history.
+    revision: Revision,
     begun: Instant,
     orphans: OrphanedSessions,
     steady: SteadyManagers,
@@ -97,7 +103,8 @@ impl LeaderLooks {
     fn new() -> LeaderLooks {
         let (begun, orphans) = (Instant::now(), OrphanedSessions::default());
         let steady = SteadyManagers::default();
-        LeaderLooks { begun, orphans, steady, room_at: None, level_at: None }
+        let revision = Revision::ZERO;
+        LeaderLooks { revision, begun, orphans, steady, room_at: None, level_at: None }
     }
 
     /// Sessions of which nobody else would say that they are over.

@@ -4,6 +4,10 @@
 //! through a pipe in memory. So every read has one implementation for both, and commands are
 //! refused because the manager is stopped.
 
+mod cipher;
+
+pub use cipher::cipher;
+
 use crate::{
     admit::Refusal,
     api::{control::REPLY_BYTES_MAX, history::HistoryService},
@@ -29,6 +33,12 @@ pub enum OfflineError {
     /// It does not open.
     #[error(transparent)]
     Open(#[from] OpenHistoryError),
+    /// Its keys do not open.
+    #[error(transparent)]
+    Keys(#[from] skep_trust::FolderError),
+    /// The unlock key is another one.
+    #[error("the unlock key is not the one that this manager was locked with")]
+    OtherKey,
     /// It opens, but its newest state cannot be rebuilt.
     #[error("the state of the manager in {dir} cannot be rebuilt: {source}")]
     Rebuild {
@@ -51,22 +61,36 @@ impl OfflineError {
         match self {
             OfflineError::Open(error) => error.hint(),
             OfflineError::Rebuild { source, .. } => source.hint(),
-            OfflineError::Pipe(_) | OfflineError::Ended(_) => None,
+            OfflineError::Keys(skep_trust::FolderError::Locked { .. }) => {
+                Some("the manager is locked: give its unlock key with --unlock-key-file")
+            }
+            OfflineError::OtherKey => Some(
+                "the key of the time when the manager was last unlocked is needed, if it was rotated since",
+            ),
+            OfflineError::Keys(_) | OfflineError::Pipe(_) | OfflineError::Ended(_) => None,
         }
     }
 }
 
 /// Opens the history in a manager's state folder, and serves its reads to the channel that is
 /// returned until that is dropped.
-pub async fn channel(dir: &Path) -> Result<transport::Channel, OfflineError> {
+/// `unlock_key` opens one whose cluster is locked.
+pub async fn channel(
+    dir: &Path,
+    unlock_key: Option<skep_trust::UnlockKey>,
+) -> Result<transport::Channel, OfflineError> {
     let dir = dir.to_owned();
-    let reads = tokio::task::spawn_blocking(move || open(&dir)).await??;
+    let reads = tokio::task::spawn_blocking(move || open(&dir, unlock_key.as_ref())).await??;
     serve(reads).await
 }
 
-fn open(dir: &Path) -> Result<reads::Reads, OfflineError> {
+fn open(
+    dir: &Path,
+    unlock_key: Option<&skep_trust::UnlockKey>,
+) -> Result<reads::Reads, OfflineError> {
     let log = dir.join("log");
-    let past = history::Past::new(HistoryReader::open_read_only(&log)?);
+    let cipher = cipher(dir, unlock_key)?;
+    let past = history::Past::new(HistoryReader::open_read_only(&log, cipher)?);
     let newest = past.newest().revision;
     let view = match newest {
         Revision::ZERO => View::default(),

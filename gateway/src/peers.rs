@@ -27,9 +27,9 @@ use futures::future::BoxFuture;
 use skep_log::{NoPeerAnswer, PeerAddress, PeerLane, PeerTransport};
 use skep_projections::View;
 use skep_proto::{Id, v1, v1::managers_client::ManagersClient};
+use skep_trust::CertificateFolder;
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
 };
 use tokio::runtime::Handle;
@@ -45,7 +45,7 @@ type PeerConnections = BTreeMap<(Id, PeerLane), Arc<PeerConnection>>;
 #[derive(Clone)]
 pub struct ManagerPeers {
     /// The folder with the key and the certificate of this manager's own node.
-    certificates: PathBuf,
+    certificates: CertificateFolder,
     runtime: Handle,
     /// Of which the view says where the others are. It is set once, when there is one.
     state: Arc<OnceLock<Weak<DriveState>>>,
@@ -54,7 +54,7 @@ pub struct ManagerPeers {
 
 impl ManagerPeers {
     /// Shows what lies in this folder. Its connections live in the runtime that calls.
-    pub fn new(certificates: PathBuf) -> ManagerPeers {
+    pub fn new(certificates: CertificateFolder) -> ManagerPeers {
         ManagerPeers {
             certificates,
             runtime: Handle::current(),

@@ -97,7 +97,8 @@ impl From<StoreError> for ReadError {
             StoreError::Damaged(message) => ReadError::Damaged(message),
             StoreError::Locked(message)
             | StoreError::Absent(message)
-            | StoreError::Failed(message) => ReadError::Store(message),
+            | StoreError::Failed(message)
+            | StoreError::KeyMissing(message) => ReadError::Store(message),
         }
     }
 }

@@ -70,6 +70,7 @@ impl Log {
         fold: Box<dyn Fold>,
         files: Arc<dyn files::Files>,
     ) -> Result<Log, OpenError> {
+        let files = files::sealed::SealedFiles::over(files, config.cipher.clone());
         let (shared, keeper) = supervise::open(config, fold, files).await?;
         Ok(Log { shared, keeper: Arc::new(keeper) })
     }

@@ -17,13 +17,18 @@ use crate::{
     testing::{EntryChain, Hashes},
 };
 use skep_proto::{Id, Position};
+use skep_trust::ValueCipher;
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// Longer than anything a test waits for takes on a busy machine; reached only by failing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn config(dir: &Path) -> Config {
-    Config { min_free: 0.0, ..Config::new(dir, Id(7)) }
+    Config { min_free: 0.0, cipher: cipher(), ..Config::new(dir, Id(7)) }
+}
+
+fn cipher() -> Option<Arc<ValueCipher>> {
+    Some(crate::disk::files::model::known_cipher())
 }
 
 async fn open(dir: &Path) -> (Log, Hashes) {

@@ -175,6 +175,7 @@ impl Step<'_> {
             Kind::NodeSecretRenewed(e) => self.node_secret_renewed(e),
             Kind::AuthorityFounded(e) => self.authority_founded(e),
             Kind::JoinTokenRotated(e) => self.join_token_rotated(e),
+            Kind::UnlockKeyRotated(e) => self.unlock_key_rotated(e),
             Kind::CertificateIssued(e) => self.certificate_issued(e),
             Kind::SessionOpened(e) => self.session_opened(e),
             Kind::SessionClosed(e) => self.session_closed(e),
@@ -263,6 +264,7 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         | Kind::ObjectReleased(_)
         | Kind::StrayDisowned(_)
         | Kind::PortOpened(_)
+        | Kind::UnlockKeyRotated(_)
         | Kind::TaskAssigned(_)
         | Kind::TaskRejected(_)
         | Kind::TaskOrphaned(_)

@@ -14,6 +14,8 @@ pub struct Authority {
     pub worker_salt: [u8; 16],
     /// The same of the manager's join token.
     pub manager_salt: [u8; 16],
+    /// The same of the key that unlocks managers; zeros until it was rotated.
+    pub unlock_salt: [u8; 16],
 }
 
 impl Authority {

@@ -18,7 +18,7 @@ pub enum Voice {
 
 /// Every kind's name, in the order of the schema: the catalogue and the golden bytes are checked
 /// against it.
-pub const KINDS: [&str; 44] = [
+pub const KINDS: [&str; 45] = [
     "cluster_created",
     "cluster_updated",
     "node_updated",
@@ -32,6 +32,7 @@ pub const KINDS: [&str; 44] = [
     "stray_disowned",
     "join_token_rotated",
     "port_opened",
+    "unlock_key_rotated",
     "task_created",
     "task_assigned",
     "task_desired",
@@ -86,6 +87,7 @@ pub fn name(kind: &Kind) -> &'static str {
         Kind::StrayDisowned(_) => "stray_disowned",
         Kind::JoinTokenRotated(_) => "join_token_rotated",
         Kind::PortOpened(_) => "port_opened",
+        Kind::UnlockKeyRotated(_) => "unlock_key_rotated",
         Kind::TaskCreated(_) => "task_created",
         Kind::TaskAssigned(_) => "task_assigned",
         Kind::TaskDesired(_) => "task_desired",
@@ -135,6 +137,7 @@ pub fn voice(kind: &Kind) -> Voice {
         | Kind::ObjectReleased(_)
         | Kind::StrayDisowned(_)
         | Kind::JoinTokenRotated(_)
+        | Kind::UnlockKeyRotated(_)
         | Kind::PortOpened(_) => Voice::Intent,
         Kind::TaskCreated(_)
         | Kind::TaskAssigned(_)
@@ -216,6 +219,7 @@ pub fn objects(kind: &Kind) -> impl Iterator<Item = Id> {
         | Kind::TenureBegun(_)
         | Kind::ClockJumped(_)
         | Kind::JoinTokenRotated(_)
+        | Kind::UnlockKeyRotated(_)
         | Kind::AuthorityFounded(_) => (None, None),
     };
     let named = first.into_iter().chain(second);
@@ -264,6 +268,7 @@ pub fn given_name(kind: &Kind) -> Option<&str> {
         | Kind::NodeConditionsObserved(_)
         | Kind::NodeSecretRenewed(_)
         | Kind::JoinTokenRotated(_)
+        | Kind::UnlockKeyRotated(_)
         | Kind::PortOpened(_)
         | Kind::AuthorityFounded(_)
         | Kind::CertificateIssued(_)
@@ -320,6 +325,7 @@ pub fn holds_free_text(kind: &Kind) -> bool {
         | Kind::StrayObserved(_)
         | Kind::NodeSecretRenewed(_)
         | Kind::JoinTokenRotated(_)
+        | Kind::UnlockKeyRotated(_)
         | Kind::PortOpened(_)
         | Kind::AuthorityFounded(_)
         | Kind::CertificateIssued(_)

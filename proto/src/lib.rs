@@ -70,3 +70,6 @@ pub const MANAGERS_LEVEL: u32 = 6;
 
 /// From this feature level on, records say whether each manager answers the leader.
 pub const REACH_LEVEL: u32 = 7;
+
+/// From this feature level on, managers can be locked, and their unlock key is rotated by a record.
+pub const AUTOLOCK_LEVEL: u32 = 7;

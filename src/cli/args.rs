@@ -41,6 +41,9 @@ pub(super) struct SourceArgs {
     /// Read the state folder of a manager that is stopped, instead of asking one
     #[arg(long, value_name = "DIR", conflicts_with = "host")]
     pub state_dir: Option<PathBuf>,
+    /// A file with the unlock key, where that folder is of a locked cluster
+    #[arg(long, value_name = "FILE", requires = "state_dir")]
+    pub unlock_key_file: Option<PathBuf>,
 }
 
 /// Which manager is read, and at which moment of its history.
@@ -120,7 +123,15 @@ pub(super) enum ManagerAddress {
     /// The first manager that answers of those behind these sockets; at least one.
     Sockets(Vec<PathBuf>),
     /// The folder of a stopped one.
-    Folder(PathBuf),
+    Folder(StoppedFolder),
+}
+
+/// The folder of a stopped manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StoppedFolder {
+    pub(super) dir: PathBuf,
+    /// Where the key lies that opens it, if it is locked.
+    pub(super) unlock_key_file: Option<PathBuf>,
 }
 
 impl GlobalArgs {
@@ -188,7 +199,12 @@ impl GlobalArgs {
                     file.display()
                 ))
                 .hint("name the state folder of a manager that is stopped")),
-                None => Ok(ManagerAddress::Folder(folder.clone())),
+                None => {
+                    let given = own.unlock_key_file.clone();
+                    let unlock_key_file = given.or_else(|| self.0.source.unlock_key_file.clone());
+                    let dir = folder.clone();
+                    Ok(ManagerAddress::Folder(StoppedFolder { dir, unlock_key_file }))
+                }
             },
             None => sockets(&own.host, &self.0.source.host).map(ManagerAddress::Sockets),
         }
@@ -236,7 +252,7 @@ mod tests {
     use super::*;
 
     fn at_socket(path: &str) -> SourceArgs {
-        SourceArgs { host: Host { host: vec![path.into()] }, state_dir: None }
+        SourceArgs { host: Host { host: vec![path.into()] }, ..SourceArgs::default() }
     }
 
     #[test]
@@ -246,7 +262,8 @@ mod tests {
         assert_eq!(top.source(&at_socket("/own")), Ok(at("/own")));
         assert_eq!(top.source(&SourceArgs::default()), Ok(at("/top")));
         let folder = SourceArgs { state_dir: Some("/dir".into()), ..SourceArgs::default() };
-        assert_eq!(top.source(&folder), Ok(ManagerAddress::Folder("/dir".into())));
+        let stopped = StoppedFolder { dir: "/dir".into(), unlock_key_file: None };
+        assert_eq!(top.source(&folder), Ok(ManagerAddress::Folder(stopped)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod member;
 mod settings;
+mod unlocking;
 
 use super::{
     args::{AvailabilityChoice, ChangeArgs, GlobalArgs, RoleChoice},
@@ -35,6 +36,10 @@ pub(super) enum ClusterCommand {
     /// Show or rotate the token that lets a machine join
     #[command(visible_alias = "join-token")]
     Token(TokenArgs),
+    /// Open the keys of a manager that was started again
+    Unlock(unlocking::UnlockArgs),
+    /// Show or rotate the key that opens them
+    UnlockKey(unlocking::UnlockKeyArgs),
 }
 
 /// `skep cluster init`
@@ -91,6 +96,8 @@ pub(super) async fn run(top: &GlobalArgs, command: ClusterCommand) -> CliResult 
         ClusterCommand::Inspect(args) => settings::inspect(top, args).await,
         ClusterCommand::Update(args) => settings::update(top, args).await,
         ClusterCommand::Token(args) => token(top, args).await,
+        ClusterCommand::Unlock(args) => unlocking::unlock(top, args).await,
+        ClusterCommand::UnlockKey(args) => unlocking::unlock_key(top, args).await,
     }
 }
 
@@ -127,7 +134,11 @@ async fn init(top: &GlobalArgs, args: InitArgs) -> CliResult {
     let opened = manager.membership().await_port(chosen).await?.into_inner();
     let node = Id::from_bytes(&opened.node_id);
     show::say(&format!("{}\n", opening(begun, node, &before, &opened.advertise_address)))?;
-    invite(&manager, RoleChoice::Worker).await
+    invite(&manager, RoleChoice::Worker).await?;
+    match args.settings.locks() {
+        true => unlocking::show_key(&manager).await,
+        false => Ok(()),
+    }
 }
 
 /// Whether the command has founded the cluster.

@@ -14,7 +14,7 @@ mod submit;
 pub(super) use edits::EditTries;
 pub(super) use submit::{Failures, Submitter, once_each};
 
-use super::{args, fail, now, show};
+use super::{args, fail, now, show, unlock_key};
 use hyper_util::rt::TokioIo;
 use skep_gateway::local_stream::LocalStream;
 use skep_proto::v1::{
@@ -51,8 +51,8 @@ impl ManagerClient {
     pub(super) async fn connect(target: &args::ManagerAddress) -> fail::CliResult<ManagerClient> {
         let sockets = match target {
             args::ManagerAddress::Sockets(named) => sockets::ManagerSockets::first(named).await?,
-            args::ManagerAddress::Folder(dir) => {
-                sockets::ManagerSockets::none(by_folder(dir).await?)
+            args::ManagerAddress::Folder(folder) => {
+                sockets::ManagerSockets::none(by_folder(folder).await?)
             }
         };
         Ok(ManagerClient { sockets })
@@ -158,14 +158,16 @@ impl ManagerClient {
     }
 }
 
-async fn by_folder(dir: &Path) -> fail::CliResult<Channel> {
+async fn by_folder(folder: &args::StoppedFolder) -> fail::CliResult<Channel> {
+    let dir = &folder.dir;
+    let key = folder.unlock_key_file.as_deref().map(unlock_key::in_file).transpose()?;
     if let Some(process) = crate::daemon::holder_of(dir) {
         show::talk(&format!(
             "note: process {process} uses {}: this is what it has written so far; ask it with --host",
             dir.display()
         ));
     }
-    skep_gateway::offline::channel(dir).await.map_err(|error| {
+    skep_gateway::offline::channel(dir, key).await.map_err(|error| {
         fail::CliError::refused(format!("the history in {} cannot be read: {error}", dir.display()))
             .hint(error.hint().unwrap_or(
                 "--state-dir takes the state folder of a manager that is stopped; ask a running one with --host",

@@ -182,7 +182,7 @@ async fn prepare(
         )
         .hint("start the manager with `skep daemon`, which asks the nodes for it"));
     }
-    let source = args::SourceArgs { host: flags.host.clone(), state_dir: None };
+    let source = args::SourceArgs { host: flags.host.clone(), ..args::SourceArgs::default() };
     let (target, moment) = top.read(&args::ReadArgs { source, at: flags.at.clone() })?;
     if moment.is_some() && (flags.follow || flags.until.is_some()) {
         return Err(CliError::usage(

@@ -6,7 +6,7 @@
 use super::{
     args::{AvailabilityChoice, DEFAULT_SOCKET, GlobalArgs},
     fail::{CliError, CliResult},
-    parse, show,
+    parse, show, unlock_key,
 };
 use crate::daemon::{self, Advice, NodeSettings};
 use clap::{Args, ValueEnum};
@@ -170,6 +170,9 @@ pub(super) struct RecoverArgs {
     /// is lost
     #[arg(long, required = true)]
     pub accept_loss: bool,
+    /// A file with the unlock key, where the manager is of a locked cluster
+    #[arg(long, value_name = "FILE")]
+    pub unlock_key_file: Option<PathBuf>,
     /// Cut the log even if it is not damaged, or if the disk cannot read parts of it now
     #[arg(long)]
     pub force: bool,
@@ -306,7 +309,8 @@ pub(super) fn agent(top: &GlobalArgs, args: AgentArgs) -> CliResult {
 pub(super) fn recover(top: &GlobalArgs, args: RecoverArgs) -> CliResult {
     top.nothing()?;
     let loss = if args.force { AcceptLoss::Forced } else { AcceptLoss::OfDamaged };
-    let recovered = daemon::recover(&args.state_dir, loss).map_err(stopped)?;
+    let key = args.unlock_key_file.as_deref().map(unlock_key::in_file).transpose()?;
+    let recovered = daemon::recover(&args.state_dir, loss, key.as_ref()).map_err(stopped)?;
     let end = recovered.position.revision;
     show::talk(&format!(
         "history ends at revision {end} now; the next start begins incarnation {}",

@@ -20,6 +20,11 @@ pub(crate) fn talk(text: &str) {
     write_raw_stderr(&[untrusted::visible(&os_error::plain(text)).as_bytes(), b"\n"]);
 }
 
+/// Asks for something that is typed on the same line.
+pub(crate) fn prompt(text: &str) {
+    write_raw_stderr(&[text.as_bytes()]);
+}
+
 /// Whether progress can be drawn: the standard error is a terminal that can move its cursor.
 pub(crate) fn can_draw() -> bool {
     stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

@@ -82,15 +82,18 @@ mod tests {
             "skep service rm [--host <unix://SOCK>]... [--reason <TEXT>] <SERVICE>...",
         );
         check(
-            &["node", "ls"],
-            "skep node ls [--host <unix://SOCK>]... [--state-dir <DIR>] [--at <REV|TIME|-5m>] [-f|--filter <KEY=VALUE>]... [--format <FORMAT>] [-q|--quiet] [--no-trunc]",
+            &["cluster", "unlock-key"],
+            "skep cluster unlock-key [--rotate] [-q|--quiet] [--host <unix://SOCK>]... [--reason <TEXT>]",
         );
     }
 
     #[test]
     fn many_options_are_summed_up_and_required_ones_named() {
         check(&["service", "create"], "skep service create [OPTIONS] <IMAGE> [COMMAND]...");
-        check(&["recover"], "skep recover [--state-dir <DIR>] [--force] --accept-loss");
+        check(
+            &["recover"],
+            "skep recover [--state-dir <DIR>] [--unlock-key-file <FILE>] [--force] --accept-loss",
+        );
         check(&["agent"], "skep agent [OPTIONS] --state-dir <DIR>");
     }
 

@@ -2,6 +2,7 @@
 
 use skep_gateway::admit::Refusal;
 use skep_proto::v1::{FoundCluster, JoinCluster, LeaveCluster, LocalNodeState, NodeRole};
+use skep_trust::UnlockKey;
 
 /// What somebody on the machine wants it to become. Not shown as text: a join token is in it.
 #[derive(Clone, PartialEq)]
@@ -12,6 +13,8 @@ pub(super) enum LocalRequest {
     Join(JoinCluster),
     /// Part of none.
     Leave(LeaveCluster),
+    /// The manager that it is, with its keys open.
+    Unlock(UnlockKey),
 }
 
 impl LocalRequest {
@@ -21,6 +24,7 @@ impl LocalRequest {
             LocalRequest::Found(_) => "found a cluster",
             LocalRequest::Join(_) => "join a cluster",
             LocalRequest::Leave(_) => "leave the cluster",
+            LocalRequest::Unlock(_) => "unlock the manager",
         }
     }
 }
@@ -183,8 +187,30 @@ pub(super) fn may(
     match request {
         LocalRequest::Found(_) | LocalRequest::Join(_) => may_become_member(state),
         LocalRequest::Leave(leave) => may_leave(state, other_managers, leave),
+        LocalRequest::Unlock(_) => may_unlock(state),
     }
 }
+
+fn may_unlock(state: LocalNodeState) -> Result<(), Refusal> {
+    let message = match state {
+        LocalNodeState::Locked => return Ok(()),
+        LocalNodeState::Manager => "this manager is not locked",
+        LocalNodeState::Alone
+        | LocalNodeState::Joining
+        | LocalNodeState::Leaving
+        | LocalNodeState::Worker
+        | LocalNodeState::Unspecified => "this node is not a manager, and is not locked",
+    };
+    Err(Refusal::precondition(message).hint("`skep node status` shows what this node is and does"))
+}
+
+/// What somebody hears who asks a locked manager for anything else.
+const LOCKED: &str = "this node is a manager of a locked cluster, and needs its unlock key since it was started again";
+
+/// What to do about that.
+const UNLOCK_HINT: &str = "`skep cluster unlock` asks for the key";
+/// The same for somebody who wants it to leave.
+const LEAVE_HINT: &str = "`skep cluster unlock` asks for the key; then it can leave";
 
 fn may_become_member(state: LocalNodeState) -> Result<(), Refusal> {
     let (message, hint) = match state {
@@ -197,6 +223,7 @@ fn may_become_member(state: LocalNodeState) -> Result<(), Refusal> {
             "this node is leaving its cluster, and its tasks are ending",
             "`skep node status` says how far it is; try again when it has left",
         ),
+        LocalNodeState::Locked => (LOCKED, UNLOCK_HINT),
         LocalNodeState::Worker | LocalNodeState::Manager | LocalNodeState::Unspecified => (
             "this node is already part of a cluster",
             "`skep cluster leave` leaves it; then this node can join another one",
@@ -214,6 +241,7 @@ fn may_leave(
         LocalNodeState::Alone => {
             Err(Refusal::precondition("this node is not part of a cluster"))
         }
+        LocalNodeState::Locked => Err(Refusal::precondition(LOCKED).hint(LEAVE_HINT)),
         LocalNodeState::Manager if !leave.force && other_managers > 0 => {
             Err(Refusal::precondition(
                 "this node is one of the managers of its cluster: if it just leaves, the others still count on it",
@@ -250,6 +278,7 @@ pub(super) fn no_manager(state: LocalNodeState, manager: &str) -> Refusal {
         LocalNodeState::Leaving => {
             Refusal::precondition("this node is leaving its cluster").hint(status)
         }
+        LocalNodeState::Locked => Refusal::precondition(LOCKED).hint(UNLOCK_HINT),
         LocalNodeState::Worker => Refusal::precondition(format!(
             "this node is not a manager: it is a worker of the cluster behind {manager}"
         ))

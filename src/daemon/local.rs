@@ -13,7 +13,8 @@ use skep_proto::{
     os_error,
     v1::{self, LocalNode, LocalNodeState, ManagerContact, Person, local_server},
 };
-use std::sync::Arc;
+use skep_trust::UnlockKey;
+use std::{str::FromStr, sync::Arc};
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Request, Response, Status};
 
@@ -226,5 +227,15 @@ impl local_server::Local for LocalService {
     ) -> Result<Response<v1::Begun>, Status> {
         let who = person(&request);
         self.ask(who, LocalRequest::Leave(request.into_inner())).await
+    }
+
+    async fn unlock(
+        &self,
+        request: Request<v1::UnlockManager>,
+    ) -> Result<Response<v1::Begun>, Status> {
+        let who = person(&request);
+        let key = UnlockKey::from_str(&request.into_inner().key);
+        let key = key.map_err(|error| reads::status(&Refusal::invalid(error.to_string())))?;
+        self.ask(who, LocalRequest::Unlock(key)).await
     }
 }

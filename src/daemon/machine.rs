@@ -2,6 +2,7 @@
 //! one. The socket is the same all the time.
 
 mod alone;
+mod locked;
 mod manager;
 mod roles;
 mod worker;
@@ -14,6 +15,7 @@ use skep_proto::{
     Id,
     v1::{LeaveCluster, LocalNodeState, LocalTask, NodeAvailability, local_server::LocalServer},
 };
+use skep_trust::KeyLock;
 use std::{os::unix, time::Duration};
 use tokio::{net::UnixListener, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,8 @@ pub(super) struct MachineDaemon {
     pub(super) inbox: local::LocalInbox,
     pub(super) service: local::LocalService,
     pub(super) listener: unix::net::UnixListener,
+    /// The unlock keys that were given, or that follow from the authority's key.
+    pub(super) lock: KeyLock,
 }
 
 impl MachineDaemon {
@@ -134,6 +138,8 @@ impl MachineDaemon {
     /// Nothing of the cluster runs here any more: its state is moved aside.
     fn left(&mut self, why: local::LocalProblem) -> Result<MachineRole> {
         let folder = left::move_aside(&self.state, clock::wall())?;
+        // What opened that folder opens nothing of what comes next.
+        self.lock = KeyLock::default();
         let left_in = folder.display().to_string();
         if !why.message.is_empty() {
             tracing::warn!(hint = why.hint, "{}", why.message);
@@ -160,6 +166,7 @@ impl MachineDaemon {
         if !why.message.is_empty() {
             tracing::warn!("this machine did not become a member of a cluster: {}", why.message);
         }
+        self.lock = KeyLock::default();
         if let Err(error) = joined::forget(&self.state) {
             tracing::warn!("what was written down to join stays there: {error:#}");
         }

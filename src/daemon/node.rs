@@ -13,7 +13,7 @@ use skep_agent::{
     session::runtime_of,
 };
 use skep_proto::v1::RuntimeKind;
-use skep_trust::JoinToken;
+use skep_trust::{JoinToken, KeyLock};
 use std::{path::PathBuf, sync::Arc};
 
 /// Where an engine listens unless somebody says otherwise.
@@ -76,13 +76,14 @@ pub(super) fn agent(
     state: &StateDir,
     settings: &NodeSettings,
     manager: FollowedEndpoint,
-    runtime: Arc<dyn Runtime>,
+    (runtime, key_lock): (Arc<dyn Runtime>, KeyLock),
 ) -> Result<NodeAgent> {
     Ok(NodeAgent::open(AgentConfig {
         state_dir: state.path().to_owned(),
         is_managers_own: manager.follows != FollowedProcess::Other,
         is_founders_own: manager.follows == FollowedProcess::Founder,
         manager: manager.endpoint,
+        key_lock,
         join_token: manager.join_token,
         hostname: settings.hostname.clone(),
         labels: settings.labels.clone(),

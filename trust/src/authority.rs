@@ -110,13 +110,15 @@ impl CertificateAuthority {
             NodeRole::Worker => [0],
             NodeRole::Manager => [1],
         };
-        let hash = Sha256::new()
-            .chain_update(TOKEN_DOMAIN)
-            .chain_update(self.issuer.key().serialized_der())
-            .chain_update(role)
-            .chain_update(salt);
-        let hash: [u8; 32] = hash.finalize().into();
+        let hash = self.derive(TOKEN_DOMAIN, &[&role, salt]);
         TokenSecret::new(std::array::from_fn(|at| hash[at]))
+    }
+
+    /// A secret that only who has the key can compute. `domain` says what it is for.
+    pub(crate) fn derive(&self, domain: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+        let of_key =
+            Sha256::new().chain_update(domain).chain_update(self.issuer.key().serialized_der());
+        parts.iter().fold(of_key, |hash, part| hash.chain_update(part)).finalize().into()
     }
 
     /// The join token for this role, see [`CertificateAuthority::token_secret`].

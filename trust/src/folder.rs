@@ -5,30 +5,26 @@
 //! the one that makes the other useful comes last. Only the owner may read the folder.
 
 use crate::{
-    AuthorityError, CertificateAuthority, NodeCertificate, NodeKey, RootCertificate, pem_text,
+    AuthorityError, CertificateAuthority, LockSalt, NodeCertificate, NodeKey, RootCertificate,
+    files::{self, damaged, read as read_text},
+    folder_error::FolderError,
+    key_lock::{KeyLock, SealedContent, SealedText, salt_of},
+    pem_text,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use std::{
-    error::Error as StdError,
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
-};
-use thiserror::Error;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 const ROOT_FILE: &str = "swarm-root-ca.crt";
 const ROOT_KEY_FILE: &str = "swarm-root-ca.key";
 const NODE_FILE: &str = "swarm-node.crt";
 const NODE_KEY_FILE: &str = "swarm-node.key";
-/// Largest file of a certificate or key that is read; a larger one is reported as damaged.
-const CERTIFICATE_FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// The folder in which a node keeps its certificates and keys.
 #[derive(Clone, Debug)]
 pub struct CertificateFolder {
     path: PathBuf,
+    lock: KeyLock,
 }
 
 /// What a node has.
@@ -51,53 +47,33 @@ pub struct IssuedFiles {
     pub root: RootCertificate,
 }
 
-/// Why the files cannot be read or written.
-#[derive(Debug, Error)]
-pub enum FolderError {
-    /// The file system refuses.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Its reason.
-        source: io::Error,
-    },
-    /// A file does not hold what its name says.
-    #[error("{}: damaged ({source})", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Box<dyn StdError + Send + Sync>,
-    },
-    /// A file is missing that another one needs.
-    #[error("{}: missing, although {} is there", path.display(), needed_by.display())]
-    Missing {
-        /// The file that is missing.
-        path: PathBuf,
-        /// The file that needs it.
-        needed_by: PathBuf,
-    },
-    /// A key and a certificate do not belong together.
-    #[error("{}: this key does not belong to the certificate {}", key.display(), certificate.display())]
-    KeyOfAnother {
-        /// The file of the key.
-        key: PathBuf,
-        /// The file of the certificate.
-        certificate: PathBuf,
-    },
-}
-
 impl CertificateFolder {
     /// The folder at this path, which need not be there: the first write makes it.
     pub fn new(path: impl Into<PathBuf>) -> CertificateFolder {
-        CertificateFolder { path: path.into() }
+        CertificateFolder { path: path.into(), lock: KeyLock::default() }
+    }
+
+    /// The same, where keys may be sealed.
+    #[must_use]
+    pub fn with_lock(self, lock: KeyLock) -> CertificateFolder {
+        CertificateFolder { lock, ..self }
+    }
+
+    /// What keys are sealed with.
+    pub fn lock(&self) -> &KeyLock {
+        &self.lock
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The cluster's authority; none where its key is not there, as on every worker.
     pub fn read_authority(&self) -> Result<Option<CertificateAuthority>, FolderError> {
         let (root_path, key_path) = (self.path.join(ROOT_FILE), self.path.join(ROOT_KEY_FILE));
-        let Some(key) = read_text(&key_path)? else { return Ok(None) };
+        let key = self.read_key(SealedContent::AuthorityKey, &key_path)?;
+        let Some(key) = key else { return Ok(None) };
         let Some(root) = read_text(&root_path)? else {
             return Err(FolderError::Missing { path: root_path, needed_by: key_path });
         };
@@ -117,14 +93,15 @@ impl CertificateFolder {
     /// the disk.
     pub fn write_authority(&self, authority: &CertificateAuthority) -> Result<(), FolderError> {
         self.write(ROOT_FILE, authority.root().pem())?;
-        self.write(ROOT_KEY_FILE, &authority.key_pem())
+        self.write_sealed(ROOT_KEY_FILE, SealedContent::AuthorityKey, &authority.key_pem())
     }
 
     /// The node's key, and what was issued for it; none before a key was written.
     pub fn read_node(&self) -> Result<Option<NodeFiles>, FolderError> {
         let [key_path, certificate_path, root_path] =
             [NODE_KEY_FILE, NODE_FILE, ROOT_FILE].map(|name| self.path.join(name));
-        let (key, certificate) = (read_text(&key_path)?, read_text(&certificate_path)?);
+        let key = self.read_key(SealedContent::NodeKey, &key_path)?;
+        let certificate = read_text(&certificate_path)?;
         let Some(key) = key else {
             return match certificate {
                 Some(_) => {
@@ -151,10 +128,42 @@ impl CertificateFolder {
         Ok(Some(NodeFiles { key, issued: Some(IssuedFiles { certificate, read, root }) }))
     }
 
+    /// The node's key alone, whatever there is beside it.
+    pub fn read_node_key(&self) -> Result<Option<NodeKey>, FolderError> {
+        let path = self.path.join(NODE_KEY_FILE);
+        let key = self.read_key(SealedContent::NodeKey, &path)?;
+        key.map(|key| NodeKey::from_pem(&key).map_err(|error| damaged(&path, error))).transpose()
+    }
+
     /// Writes the node's key. This comes before the first request for a certificate; the key stays
     /// when the certificate is renewed. Returns when the key is on the disk.
     pub fn write_key(&self, key: &NodeKey) -> Result<(), FolderError> {
-        self.write(NODE_KEY_FILE, &key.to_pem())
+        self.write_sealed(NODE_KEY_FILE, SealedContent::NodeKey, &key.to_pem())
+    }
+
+    /// Removes what a crash left of keys that were being written, in the clear it may be.
+    pub fn remove_leftovers(&self) -> Result<(), FolderError> {
+        files::remove_leftover(&self.path, ROOT_KEY_FILE)?;
+        files::remove_leftover(&self.path, NODE_KEY_FILE)
+    }
+
+    /// What the authority's key is sealed with; none where it lies in the clear, or is not there.
+    pub fn authority_sealed_with(&self) -> Result<Option<LockSalt>, FolderError> {
+        Ok(read_text(&self.path.join(ROOT_KEY_FILE))?.and_then(|text| salt_of(&text)))
+    }
+
+    /// The same of the node's key.
+    pub fn node_sealed_with(&self) -> Result<Option<LockSalt>, FolderError> {
+        Ok(read_text(&self.path.join(NODE_KEY_FILE))?.and_then(|text| salt_of(&text)))
+    }
+
+    /// Writes the node's key anew, if there is one, so that it is sealed as the lock says now.
+    pub fn write_key_anew(&self) -> Result<(), FolderError> {
+        let path = self.path.join(NODE_KEY_FILE);
+        match self.read_key(SealedContent::NodeKey, &path)? {
+            Some(key) => self.write_sealed(NODE_KEY_FILE, SealedContent::NodeKey, &key),
+            None => Ok(()),
+        }
     }
 
     /// Writes what was issued to the node: the root certificate, then the node's own. Returns when
@@ -168,53 +177,43 @@ impl CertificateFolder {
         self.write(NODE_FILE, &pem_text::encode(pem_text::CERTIFICATE, certificate))
     }
 
-    /// Puts a file with this content in the place of the one of this name.
+    /// What was written of a key, opened.
+    fn read_key(
+        &self,
+        content: SealedContent,
+        path: &Path,
+    ) -> Result<Option<Zeroizing<String>>, FolderError> {
+        let written = files::read(path)?;
+        written.map(|written| opened(&self.lock, content, path, written)).transpose()
+    }
+
     fn write(&self, name: &str, content: &str) -> Result<(), FolderError> {
-        let folder = &self.path;
-        let in_folder = |source| FolderError::Io { path: folder.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(in_folder)?;
-        fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(in_folder)?;
-        let (path, fresh) = (folder.join(name), folder.join(format!("{name}.new")));
-        write_new(&fresh, content)
-            .and_then(|()| fs::rename(&fresh, &path))
-            .map_err(|source| FolderError::Io { path, source })?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_folder)
+        files::write(&self.path, name, content)
+    }
+
+    fn write_sealed(
+        &self,
+        name: &str,
+        content: SealedContent,
+        text: &str,
+    ) -> Result<(), FolderError> {
+        let closed = self.lock.close(content, text)?;
+        self.write(name, &closed)
     }
 }
 
-/// Writes a file that only its owner may read. What a crash left under this name is removed first,
-/// since it would keep its permissions.
-fn write_new(path: &Path, content: &str) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+/// The text in a file of a key.
+pub(crate) fn opened(
+    lock: &KeyLock,
+    content: SealedContent,
+    path: &Path,
+    written: Zeroizing<String>,
+) -> Result<Zeroizing<String>, FolderError> {
+    match lock.open(content, written) {
+        SealedText::Opened(text) => Ok(text),
+        SealedText::Locked(salt) => Err(FolderError::Locked { path: path.to_owned(), salt }),
+        SealedText::Damaged => Err(FolderError::NotOpened { path: path.to_owned() }),
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).inspect_err(|_| {
-        // On a full disk half a file would take the room that somebody makes.
-        let _ = fs::remove_file(path);
-    })
-}
-
-/// The text of a file; none where there is no such file.
-fn read_text(path: &Path) -> Result<Option<Zeroizing<String>>, FolderError> {
-    let io = |source| FolderError::Io { path: path.to_owned(), source };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(io(source)),
-    };
-    let mut content = Zeroizing::new(Vec::new());
-    file.take(CERTIFICATE_FILE_BYTES_MAX + 1).read_to_end(&mut content).map_err(io)?;
-    if content.len() as u64 > CERTIFICATE_FILE_BYTES_MAX {
-        return Err(damaged(path, format!("over {CERTIFICATE_FILE_BYTES_MAX} bytes")));
-    }
-    let text = std::str::from_utf8(&content).map_err(|error| damaged(path, error))?;
-    Ok(Some(Zeroizing::new(text.to_owned())))
-}
-
-fn damaged(path: &Path, source: impl Into<Box<dyn StdError + Send + Sync>>) -> FolderError {
-    FolderError::Damaged { path: path.to_owned(), source: source.into() }
 }
 
 #[cfg(test)]

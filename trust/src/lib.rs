@@ -8,20 +8,32 @@
 
 pub mod authority;
 pub mod certificate;
+pub mod cipher;
+mod data_key_file;
+pub mod data_keys;
+mod files;
 #[cfg(test)]
 mod fixture;
 pub mod folder;
+mod folder_error;
+pub mod key_lock;
 pub mod node_key;
 mod pem_text;
 pub mod request;
 pub mod root;
 pub mod tls;
 pub mod token;
+pub mod unlock_key;
 pub mod validity;
+pub mod value_cipher;
 
 pub use authority::{AuthorityError, CertificateAuthority};
 pub use certificate::{CertificateError, NodeCertificate, NodeName};
-pub use folder::{CertificateFolder, FolderError, IssuedFiles, NodeFiles};
+pub use data_key_file::DataKeyFile;
+pub use data_keys::DataKeys;
+pub use folder::{CertificateFolder, IssuedFiles, NodeFiles};
+pub use folder_error::FolderError;
+pub use key_lock::KeyLock;
 pub use node_key::{KeyDigest, KeyError, NodeKey};
 pub use request::{CertificateRequest, RequestError};
 pub use root::{RootCertificate, RootError};
@@ -30,4 +42,6 @@ pub use tls::{
     ManagerExpectation, ManagerRefused, client_config, disbelief_of, refusal_of, server_config,
 };
 pub use token::{JoinToken, TokenError, TokenSecret};
+pub use unlock_key::{LockSalt, UnlockKey};
 pub use validity::{RenewalDelay, ValidAt, Validity};
+pub use value_cipher::{ValueCipher, ValueError};

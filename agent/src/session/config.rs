@@ -6,7 +6,7 @@ use crate::{
     runtime::Runtime,
 };
 use skep_proto::v1::{Annotations, NodeAvailability, NodeSpec};
-use skep_trust::JoinToken;
+use skep_trust::{JoinToken, KeyLock};
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 /// What an agent is started with.
@@ -18,6 +18,8 @@ pub struct AgentConfig {
     /// Where a manager is found at first. Others are found by the word of the cluster, and are kept
     /// in the folder.
     pub manager: ManagerEndpoint,
+    /// What opens the node's key, where that is sealed.
+    pub key_lock: KeyLock,
     /// Whether it runs in the process of the manager that it finds there. It prefers that one.
     pub is_managers_own: bool,
     /// Whether that manager has founded its cluster: it vouches for the node whatever its key.

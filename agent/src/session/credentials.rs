@@ -9,8 +9,8 @@ use bytes::Bytes;
 use skep_proto::{Id, v1::Certified};
 use skep_trust::{
     CertificateDer, CertificateError, CertificateFolder, FolderError, IssuedFiles, JoinToken,
-    KeyError, ManagerExpectation, NodeCertificate, NodeFiles, NodeKey, RootCertificate, RootError,
-    client_config,
+    KeyError, KeyLock, ManagerExpectation, NodeCertificate, NodeFiles, NodeKey, RootCertificate,
+    RootError, client_config,
 };
 use std::{fs, path::Path, sync, sync::Arc, time::Duration};
 use thiserror::Error;
@@ -56,11 +56,11 @@ impl NodeCredentials {
     /// Reads the folder, or makes the key. `token` is for the first contact over the network.
     pub(super) fn open(
         folder: &Path,
+        lock: KeyLock,
         token: Option<JoinToken>,
     ) -> Result<NodeCredentials, CredentialsError> {
-        let path = folder.join("certificates");
-        let folder = CertificateFolder::new(&path);
-        let (key, issued) = match read_or_put_aside(&path)? {
+        let folder = CertificateFolder::new(folder.join("certificates")).with_lock(lock);
+        let (key, issued) = match read_or_put_aside(&folder)? {
             Some(files) => (files.key, files.issued),
             None => {
                 let key = NodeKey::generate()?;
@@ -168,10 +168,12 @@ impl NodeCredentials {
 
 /// What the folder holds. Files that cannot be used are put aside, and the node asks for a
 /// certificate again.
-fn read_or_put_aside(folder: &Path) -> Result<Option<NodeFiles>, FolderError> {
-    let files = CertificateFolder::new(folder);
+fn read_or_put_aside(files: &CertificateFolder) -> Result<Option<NodeFiles>, FolderError> {
+    let folder = files.path();
     let damaged = match files.read_node() {
-        Err(FolderError::Io { path, source }) => return Err(FolderError::Io { path, source }),
+        Err(passing @ (FolderError::Io { .. } | FolderError::Locked { .. })) => {
+            return Err(passing);
+        }
         Ok(found) => return Ok(found),
         Err(damaged) => damaged,
     };
@@ -181,14 +183,9 @@ fn read_or_put_aside(folder: &Path) -> Result<Option<NodeFiles>, FolderError> {
     fs::rename(folder, &aside).map_err(io)?;
     tracing::warn!("{damaged}; the files are kept in {}", aside.display());
     // The key may be good.
-    let key = files_key(&aside);
-    if let Some(key) = key {
+    let kept = CertificateFolder::new(&aside).with_lock(files.lock().clone());
+    if let Ok(Some(key)) = kept.read_node_key() {
         files.write_key(&key)?;
     }
     files.read_node()
-}
-
-fn files_key(folder: &Path) -> Option<NodeKey> {
-    let text = fs::read_to_string(folder.join("swarm-node.key")).ok()?;
-    NodeKey::from_pem(&text).ok()
 }

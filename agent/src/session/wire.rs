@@ -259,7 +259,8 @@ mod tests {
             drop(taken);
         });
         let (inbox, mut inputs) = mpsc::channel(8);
-        let credentials = NodeCredentials::open(folder.path(), None).unwrap();
+        let credentials =
+            NodeCredentials::open(folder.path(), skep_trust::KeyLock::default(), None).unwrap();
         let target = ManagerEndpoint::Unix(socket);
         let mut wire = Wire::new(target.clone(), credentials, inbox, watch::Sender::default());
         wire.dial(3, target);

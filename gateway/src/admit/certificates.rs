@@ -198,11 +198,15 @@ pub(super) fn rotate_join_token(
     let role = NodeRole::try_from(command.role)
         .map_err(|_| Refusal::invalid(format!("there is no role of number {}", command.role)))?;
     if view.cluster().authority.is_none() {
-        return Err(Refusal::precondition("the cluster has no certificate authority yet")
-            .hint("it has one a moment after a manager began to lead: try again"));
+        return Err(no_authority());
     }
     let rotated = JoinTokenRotated { role: role as i32, salt: entropy.id().to_bytes() };
     Ok(Admitted::one(view.cluster().id, Kind::JoinTokenRotated(rotated)))
+}
+
+pub(super) fn no_authority() -> Refusal {
+    Refusal::precondition("the cluster has no certificate authority yet")
+        .hint("it has one a moment after a manager began to lead: try again")
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
 //! Commands about the cluster itself, and about objects that were parked.
 
-use super::{Admitted, Refusal};
+use super::{Admitted, Refusal, certificates::no_authority, is_ready, is_up, votes};
 use crate::resolve::{self, Noun, ResolveError};
-use skep_projections::View;
+use skep_projections::{NodeRow, View};
 use skep_proto::{
-    Id,
+    AUTOLOCK_LEVEL, Id,
     time::{DAY_NS, SECOND_NS},
-    v1::{ClusterSpec, ClusterUpdated, ObjectReleased, ReleaseObject, UpdateCluster, event::Kind},
+    v1::{
+        ClusterSpec, ClusterUpdated, ObjectReleased, ReleaseObject, UnlockKeyRotated,
+        UpdateCluster, event::Kind,
+    },
 };
+use skep_reconcilers::Entropy;
 use skep_trust::validity::EXPIRY_NS_MIN;
 
 /// The shortest heartbeat period that may be asked for: below it a busy machine would count as
@@ -18,7 +22,11 @@ const HEARTBEAT_PERIOD_NS_MAX: u64 = 3_600 * SECOND_NS;
 /// The longest life of a node's certificate that may be asked for; the root's is twice as long.
 const CERTIFICATE_EXPIRY_NS_MAX: u64 = 10 * 365 * DAY_NS;
 
-pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, Refusal> {
+pub(super) fn update(
+    view: &View,
+    command: &UpdateCluster,
+    entropy: &Entropy,
+) -> Result<Admitted, Refusal> {
     let cluster = view.cluster();
     let spec = command.spec.as_ref().ok_or_else(|| Refusal::invalid("the update has no spec"))?;
     if command.version != cluster.version.0 {
@@ -33,10 +41,53 @@ pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, R
     if *spec == *cluster.spec {
         return Ok(Admitted::unchanged(cluster.id));
     }
-    Ok(Admitted::one(
-        cluster.id,
-        Kind::ClusterUpdated(Box::new(ClusterUpdated { spec: Some(spec.clone()) })),
-    ))
+    let updated = Kind::ClusterUpdated(Box::new(ClusterUpdated { spec: Some(spec.clone()) }));
+    let mut admitted = Admitted::one(cluster.id, updated);
+    if spec.auto_lock && !cluster.spec.auto_lock {
+        // Each time that the cluster is locked it has a new key, as Swarm's.
+        admitted.events.extend(rotate_unlock_key(view, entropy)?.events);
+        let away = managers_away(view);
+        let warning = format!("{away}: away now, and its keys lie in the clear until it is back");
+        admitted.warnings.extend((!away.is_empty()).then_some(warning));
+    } else if cluster.spec.auto_lock && !spec.auto_lock {
+        admitted.warnings.extend(warned_of_locked(view));
+    }
+    Ok(admitted)
+}
+
+/// Another key unlocks managers from now on.
+pub(super) fn rotate_unlock_key(view: &View, entropy: &Entropy) -> Result<Admitted, Refusal> {
+    if view.level() < AUTOLOCK_LEVEL {
+        let message = "a manager of this cluster is older and can't be locked";
+        return Err(Refusal::precondition(message).hint("upgrade every manager first"));
+    }
+    if view.cluster().authority.is_none() {
+        return Err(no_authority());
+    }
+    let rotated = UnlockKeyRotated { salt: entropy.id().to_bytes() };
+    let admitted = Admitted::one(view.cluster().id, Kind::UnlockKeyRotated(rotated));
+    Ok(match view.cluster().spec.auto_lock {
+        true => Admitted { warnings: warned_of_locked(view), ..admitted },
+        false => admitted,
+    })
+}
+
+/// Managers that are away keep the key of before until they have been unlocked once more.
+fn warned_of_locked(view: &View) -> Vec<String> {
+    let away = managers_away(view);
+    let warning = format!("{away}: away now, and needs the unlock key of before at its next start");
+    (!away.is_empty()).then_some(warning).into_iter().collect()
+}
+
+/// Their names. Of those that do not vote yet nobody records whether they answer.
+fn managers_away(view: &View) -> String {
+    let is_away = |row: &&NodeRow| match votes(view, row) {
+        true => !is_ready(view, row),
+        false => !is_up(row),
+    };
+    let managers = view.managers().map(|(_, row)| row).filter(|row| row.manager.is_some());
+    let names: Vec<&str> = managers.filter(is_away).map(|row| row.hostname()).collect();
+    names.join(", ")
 }
 
 /// Refuses settings that no cluster can have.
@@ -56,7 +107,6 @@ pub fn check_cluster(spec: &ClusterSpec) -> Result<(), Refusal> {
 fn built(spec: &ClusterSpec) -> Result<(), Refusal> {
     let unbuilt = [
         (spec.default_log_driver.is_some(), "a default log driver"),
-        (spec.auto_lock, "autolock"),
         (!spec.default_address_pools.is_empty() || spec.subnet_size != 0, "address pools"),
         (spec.data_path_port != 0, "the data path port"),
         (!spec.external_cas.is_empty() || spec.ca_force_rotate != 0, "certificate authorities"),

@@ -1,5 +1,6 @@
 //! Each refusal of a command or of a machine's request, and what is admitted beside it.
 
+mod locks;
 mod machines;
 mod roles;
 
@@ -375,9 +376,8 @@ fn settings_of_the_cluster() {
     let longest: ClusterEdit = |spec| spec.node_certificate_expiry_ns = Some(10 * 365 * DAY_NS);
     assert_eq!(kinds(ask(&world, now, longest)), ["cluster_updated"]);
     assert_eq!(kinds(ask(&world, now, |_| {})), Vec::<&str>::new());
-    let unbuilt: [(ClusterEdit, &str); 7] = [
+    let unbuilt: [(ClusterEdit, &str); 6] = [
         (|spec| spec.default_log_driver = Some(Default::default()), "a default log driver"),
-        (|spec| spec.auto_lock = true, "autolock"),
         (|spec| spec.default_address_pools.push("10.0.0.0/8".into()), "address pools"),
         (|spec| spec.subnet_size = 24, "address pools"),
         (|spec| spec.data_path_port = 4_789, "the data path port"),

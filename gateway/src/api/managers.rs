@@ -163,6 +163,7 @@ impl Managers for ManagersService {
         }
         let key = self.authority.key(view);
         let key = key.map_err(|problem| reads::failure(Code::Unavailable, &problem))?;
-        Ok(Response::new(v1::AuthorityKeyReply { key }))
+        let lock_salt = crate::authority::lock_salt(view);
+        Ok(Response::new(v1::AuthorityKeyReply { key, lock_salt }))
     }
 }

@@ -54,6 +54,23 @@ impl Membership for MembershipService {
         Ok(Response::new(v1::JoinTokenReply { token, address }))
     }
 
+    async fn unlock_key(
+        &self,
+        _: Request<v1::UnlockKeyRequest>,
+    ) -> Result<Response<v1::UnlockKeyReply>, Status> {
+        let read = self.drive.read().await;
+        if let Some(stale) = read.stale {
+            // An older key would be taken for the newest one, and opens nothing.
+            let message = format!("the key may have been rotated meanwhile: {}", stale.why);
+            let refusal = Refusal::precondition(message);
+            return Err(reads::status(&refusal.hint("ask again when the manager has a majority")));
+        }
+        let key = self.authority.unlock_key(&read.view);
+        let key = key.map_err(|problem| reads::status(&of_authority(&problem)))?;
+        let key = key.map(|key| key.to_text().to_string()).unwrap_or_default();
+        Ok(Response::new(v1::UnlockKeyReply { key }))
+    }
+
     async fn choose_port(
         &self,
         request: Request<v1::ChoosePortRequest>,

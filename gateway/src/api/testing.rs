@@ -78,7 +78,10 @@ impl LiveCluster {
     /// Serves, and connects to it as a person does.
     pub(super) async fn open(&self, greetings: api::dispatcher::GreetingLimits) -> Channel {
         let listener = net::UnixListener::bind(self.socket()).unwrap();
-        let authority = Arc::new(ManagerAuthority::of(self.dir.path(), Id(1)));
+        let authority = Arc::new(ManagerAuthority::of(
+            skep_trust::CertificateFolder::new(self.dir.path().join("certificates")),
+            Id(1),
+        ));
         let shown = watch::Sender::new(None);
         let watched = shown.subscribe();
         // In the background, since the disk of a story may hang already. Where it does not, nothing
@@ -107,7 +110,9 @@ impl LiveCluster {
                 self.drive.clone(),
                 hub.clone(),
                 broker.clone(),
-                crate::peers::ManagerPeers::new(self.dir.path().join("none")),
+                crate::peers::ManagerPeers::new(skep_trust::CertificateFolder::new(
+                    self.dir.path().join("none"),
+                )),
             ),
             managers: api::managers::ManagersService::new(
                 self.drive.clone(),

@@ -62,6 +62,7 @@ impl AuthorityProblem {
             | AuthorityProblem::Other { .. }
             | AuthorityProblem::Folder(
                 FolderError::Damaged { .. }
+                | FolderError::NotOpened { .. }
                 | FolderError::Missing { .. }
                 | FolderError::KeyOfAnother { .. },
             ) => {
@@ -69,7 +70,9 @@ impl AuthorityProblem {
                  other authority"
             }
             AuthorityProblem::SafeMode => "start it without --safe-mode",
-            AuthorityProblem::Folder(FolderError::Io { .. })
+            AuthorityProblem::Folder(
+                FolderError::Io { .. } | FolderError::Locked { .. } | FolderError::Randomness(_),
+            )
             | AuthorityProblem::NotYet
             | AuthorityProblem::NotRecorded(_)
             | AuthorityProblem::NotCome(_)

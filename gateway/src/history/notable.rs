@@ -43,6 +43,7 @@ pub fn notable(record: &Record) -> bool {
         | Kind::NodeSecretRenewed(_)
         | Kind::AuthorityFounded(_)
         | Kind::JoinTokenRotated(_)
+        | Kind::UnlockKeyRotated(_)
         | Kind::PortOpened(_)
         | Kind::CertificateIssued(_)
         | Kind::RaftIdAssigned(_)

@@ -71,15 +71,14 @@ pub fn line(record: &Record, names: &mut dyn ObjectNames) -> String {
         Kind::SessionOpened(e) => machines::opened(e, &name(&e.node_id)),
         Kind::SessionClosed(e) => format!("node {} disconnected", name(&e.node_id)),
         Kind::NodeSilent(e) => format!("node {} is silent", name(&e.node_id)),
-        Kind::NodeSecretRenewed(e) => {
-            format!("node {} has a new secret: its agent lost the old one", name(&e.node_id))
-        }
+        Kind::NodeSecretRenewed(e) => machines::secret_renewed(&name(&e.node_id)),
         Kind::AuthorityFounded(_) => "the cluster has a certificate authority".to_owned(),
         Kind::PortOpened(e) => machines::port_opened(e, &name(&e.node_id)),
         Kind::RaftIdAssigned(e) => machines::numbered(e, &name(&e.node_id)),
         Kind::MembershipObserved(e) => machines::membership(e, &name(&e.node_id)),
         Kind::ManagerReachObserved(e) => machines::reach(e, &name(&e.node_id)),
         Kind::JoinTokenRotated(e) => machines::token_rotated(e),
+        Kind::UnlockKeyRotated(_) => "the key that unlocks managers was rotated".to_owned(),
         Kind::CertificateIssued(e) => machines::certified(e, &name(&e.node_id)),
         Kind::NodeConditionsObserved(e) => machines::conditions(e, &name(&e.node_id)),
         Kind::TaskCreated(e) => tasks::created(e, &name(&e.task_id)),

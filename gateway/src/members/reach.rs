@@ -16,6 +16,10 @@ pub(super) fn news(
     steady: &SteadyManagers,
     now: Duration,
 ) -> Vec<LeaderSight> {
+    if members.leader != Some(members.own) {
+        // Others answer their leader, and it knows alone who does.
+        return Vec::new();
+    }
     let seen = view.managers().filter_map(|(_, row)| {
         let known = row.manager.filter(|known| members.voters.contains(&known.raft_id))?;
         let raft_id = known.raft_id;
@@ -52,15 +56,13 @@ mod tests {
                 silent_for: silent_for.into_iter().collect(),
             };
             steady.look(&members, now);
-            let told =
-                news(&world.view, &members, &steady, now).into_iter().map(|seen| match seen {
-                    LeaderSight::Reach { node, raft_id: 2, answers }
-                        if node == id("node", "m2") =>
-                    {
-                        answers
-                    }
-                    other => panic!("{other:?}"),
-                });
+            let told = news(&world.view, &members, &steady, now).into_iter().map(|seen| {
+                let LeaderSight::Reach { node, raft_id: 2, answers } = seen else {
+                    panic!("{seen:?}")
+                };
+                assert_eq!(node, id("node", "m2"));
+                answers
+            });
             told.collect::<Vec<_>>()
         };
         assert_eq!(look(&world, None, 0), [false; 0], "it may answer yet");
@@ -80,8 +82,15 @@ mod tests {
     #[test]
     fn a_manager_that_leads_answers_itself() {
         let world = World::of("level 7 | node m1 role=manager | number m1 | votes m1 | unheard m1");
-        let members = RaftMembers { own: 1, voters: [1].into(), ..RaftMembers::default() };
-        let told = news(&world.view, &members, &SteadyManagers::default(), Duration::ZERO);
-        assert!(matches!(told[..], [LeaderSight::Reach { raft_id: 1, answers: true, .. }]));
+        let mut members = RaftMembers { own: 1, voters: [1].into(), ..RaftMembers::default() };
+        let told = |members: &RaftMembers| {
+            news(&world.view, members, &SteadyManagers::default(), Duration::ZERO)
+        };
+        assert_eq!(told(&members).len(), 0, "it does not lead");
+        members.leader = Some(1);
+        assert!(matches!(
+            told(&members)[..],
+            [LeaderSight::Reach { raft_id: 1, answers: true, .. }]
+        ));
     }
 }

@@ -25,7 +25,7 @@ fn at(revision: u64) -> Option<Moment> {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_answers_reads_of_now_and_of_then() {
     let dir = stopped_manager().await;
-    let mut control = ControlClient::new(channel(dir.path()).await.unwrap());
+    let mut control = ControlClient::new(channel(dir.path(), None).await.unwrap());
     let now = control.list_services(v1::ListRequest::default()).await.unwrap().into_inner();
     assert_eq!(now.services[0].status.unwrap().desired_tasks, 5);
     let then = v1::ListRequest { moment: at(now.revision - 1), ..v1::ListRequest::default() };
@@ -50,7 +50,7 @@ async fn it_answers_reads_of_now_and_of_then() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_answers_questions_about_the_past() {
     let dir = stopped_manager().await;
-    let mut history = HistoryClient::new(channel(dir.path()).await.unwrap());
+    let mut history = HistoryClient::new(channel(dir.path(), None).await.unwrap());
     let request = LogRequest { tail: 1, ..LogRequest::default() };
     let mut log = history.log(request).await.unwrap().into_inner();
     let last = log.message().await.unwrap().unwrap();
@@ -85,7 +85,7 @@ async fn it_answers_questions_about_the_past() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_hands_out_entries_as_they_are_stored() {
     let dir = stopped_manager().await;
-    let mut history = HistoryClient::new(channel(dir.path()).await.unwrap());
+    let mut history = HistoryClient::new(channel(dir.path(), None).await.unwrap());
     let request = EntriesRequest { from_revision: 1, to_revision: 0 };
     let mut entries = history.entries(request).await.unwrap().into_inner();
     let (mut parent, mut next) = (skep_log::Hash::ZERO, 1);
@@ -103,7 +103,7 @@ async fn it_hands_out_entries_as_they_are_stored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_and_moments_that_are_not_there_are_refused_with_a_hint() {
     let dir = stopped_manager().await;
-    let mut control = ControlClient::new(channel(dir.path()).await.unwrap());
+    let mut control = ControlClient::new(channel(dir.path(), None).await.unwrap());
     let refused = |status: Status| {
         let refused: Refused = prost::Message::decode(status.details()).unwrap();
         (status.code(), status.message().to_owned(), refused.hint)
@@ -128,6 +128,6 @@ async fn commands_and_moments_that_are_not_there_are_refused_with_a_hint() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_without_a_log_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let error = channel(dir.path()).await.unwrap_err().to_string();
+    let error = channel(dir.path(), None).await.unwrap_err().to_string();
     assert!(error.contains(&dir.path().display().to_string()), "{error}");
 }

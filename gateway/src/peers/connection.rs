@@ -9,7 +9,7 @@ use skep_trust::{
     CertificateFolder, FolderError, IssuedFiles, ManagerExpectation, NodeCertificate, NodeFiles,
     client_config, disbelief_of, refusal_of,
 };
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{net::TcpStream, runtime::Handle, sync::Mutex, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -52,7 +52,7 @@ pub enum PeerError {
 /// The connection to one manager, made when it is needed.
 pub(super) struct PeerConnection {
     node: Id,
-    certificates: PathBuf,
+    certificates: CertificateFolder,
     /// Runs what serves the connection.
     runtime: Handle,
     open: Arc<Mutex<Option<OpenChannel>>>,
@@ -64,7 +64,11 @@ struct OpenChannel {
 }
 
 impl PeerConnection {
-    pub(super) fn new(node: Id, certificates: PathBuf, runtime: Handle) -> PeerConnection {
+    pub(super) fn new(
+        node: Id,
+        certificates: CertificateFolder,
+        runtime: Handle,
+    ) -> PeerConnection {
         PeerConnection { node, certificates, runtime, open: Arc::default() }
     }
 
@@ -116,9 +120,9 @@ pub(super) enum ExpectedPeer {
 pub(super) async fn connect(
     address: &str,
     expected: ExpectedPeer,
-    certificates: PathBuf,
+    certificates: CertificateFolder,
 ) -> Result<Channel, PeerError> {
-    let read = move || CertificateFolder::new(&certificates).read_node();
+    let read = move || certificates.read_node();
     let files = tokio::task::spawn_blocking(read).await.map_err(|_| PeerError::NoCertificate)??;
     let Some(NodeFiles { key, issued: Some(issued) }) = files else {
         return Err(PeerError::NoCertificate);

@@ -8,8 +8,8 @@ use super::{
 use crate::{door::DoorAddress, forwarded, turn::Answer};
 use skep_projections::node::PortAddresses;
 use skep_proto::{FEATURE_LEVEL, Id, author, v1, v1::managers_client::ManagersClient};
-use skep_trust::{AuthorityError, CertificateAuthority, CertificateFolder, FolderError};
-use std::{path::PathBuf, time::Duration};
+use skep_trust::{AuthorityError, CertificateAuthority, CertificateFolder, FolderError, LockSalt};
+use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
 use tonic::{Status, transport::Channel};
@@ -21,7 +21,7 @@ const ASK_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct ManagerApplication {
     /// The folder with the key and the certificate of the node.
-    pub certificates: PathBuf,
+    pub certificates: CertificateFolder,
     /// `HOST:PORT` each.
     pub managers: Vec<String>,
 }
@@ -55,9 +55,12 @@ pub enum ApplicationError {
 }
 
 impl ManagerApplication {
-    /// The cluster's authority with its key, from the first manager that gives it.
-    pub async fn authority(&self) -> Result<CertificateAuthority, ApplicationError> {
-        let issued = CertificateFolder::new(&self.certificates).read_node()?;
+    /// The cluster's authority with its key, from the first manager that gives it; and what the key
+    /// is sealed with on the disk, where the cluster is locked.
+    pub async fn authority(
+        &self,
+    ) -> Result<(CertificateAuthority, Option<LockSalt>), ApplicationError> {
+        let issued = self.certificates.read_node()?;
         let issued = issued.and_then(|files| files.issued).ok_or(PeerError::NoCertificate)?;
         let mut problem = ApplicationError::Nobody;
         for address in &self.managers {
@@ -65,12 +68,13 @@ impl ManagerApplication {
                 let mut client = self.client(address).await?;
                 let ask = v1::AuthorityKeyRequest { feature_level: FEATURE_LEVEL };
                 let reply = timeout(ASK_LIMIT, client.authority_key(ask)).await;
-                Ok(answered(address, reply)?.key)
+                answered(address, reply)
             };
             match asked.await {
-                Ok(key) => {
+                Ok(v1::AuthorityKeyReply { key, lock_salt }) => {
                     let key = std::str::from_utf8(&key).unwrap_or_default();
-                    return Ok(CertificateAuthority::from_pem(issued.root.pem(), key)?);
+                    let authority = CertificateAuthority::from_pem(issued.root.pem(), key)?;
+                    return Ok((authority, lock_salt.as_ref().try_into().ok().map(LockSalt)));
                 }
                 Err(error) => problem = error,
             }

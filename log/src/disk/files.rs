@@ -10,6 +10,7 @@ use std::{fmt::Debug, io, path::PathBuf};
 #[cfg(any(test, feature = "model"))]
 pub(crate) mod model;
 pub(crate) mod os;
+pub(crate) mod sealed;
 #[cfg(any(test, feature = "model"))]
 pub(crate) mod tables;
 

@@ -10,10 +10,11 @@
 //!
 //! Numbers are big-endian, so that keys sort as numbers do. The kinds of an entry: 0 blank, 1 a
 //! membership (protobuf), 2 an entry of the chain as it is, 3 the same as zstd behind its length,
-//! u32. A kind is never reused. Time needs no table of its own: it never goes back, so `revisions`
-//! is searched by halves. A row of `objects` holds each further revision as its distance from the
-//! one before: an entry that changes one object a hundred times costs few rows. An empty value, as
-//! older programs wrote it, is a row of one revision.
+//! u32; 4 any of these sealed ([`super::store::sealed`]). A kind is never reused. Time needs no
+//! table of its own: it never goes back, so `revisions` is searched by halves. A row of `objects`
+//! holds each further revision as its distance from the one before: an entry that changes one
+//! object a hundred times costs few rows. An empty value, as older programs wrote it, is a row of
+//! one revision.
 
 use bytes::Bytes;
 use prost::encoding;
@@ -25,6 +26,8 @@ const BLANK: u8 = 0;
 const MEMBERSHIP: u8 = 1;
 const RAW: u8 = 2;
 const ZSTD: u8 = 3;
+/// A whole value behind a cipher: it is opened before anybody reads its kind.
+pub(crate) const SEALED: u8 = 4;
 
 /// Kind and term.
 const ENTRY_PREFIX_BYTES: usize = 9;

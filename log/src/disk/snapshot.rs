@@ -98,9 +98,12 @@ impl Snapshots {
         let file = || self.files.path(&name_of(snapshot)).display().to_string();
         let damaged = |what| SnapshotReadError::Damaged { file: file(), what };
         let bytes = self.files.read(&name_of(snapshot)).map_err(|source| {
-            match source.kind() == io::ErrorKind::NotFound {
-                true => damaged("is gone"),
-                false => SnapshotReadError::Unreadable { file: file(), source },
+            if source.kind() == io::ErrorKind::NotFound {
+                damaged("is gone")
+            } else if source.kind() == io::ErrorKind::InvalidData {
+                damaged("is not what was sealed")
+            } else {
+                SnapshotReadError::Unreadable { file: file(), source }
             }
         })?;
         if !bytes.starts_with(SNAPSHOT_MAGIC) && bytes.starts_with(SNAPSHOT_MAGIC_OF_ALL) {

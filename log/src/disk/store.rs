@@ -17,6 +17,7 @@ mod batch;
 #[cfg(test)]
 mod conformance;
 pub(crate) mod rocks;
+pub(crate) mod sealed;
 
 pub(crate) use batch::{Batch, Change};
 
@@ -117,6 +118,9 @@ pub(crate) enum StoreError {
     /// The disk, or the file system, said no.
     #[error("{0}")]
     Failed(String),
+    /// It is sealed with a key that is not here. With that key it can be read.
+    #[error("{0}")]
+    KeyMissing(String),
 }
 
 impl From<super::keys::Malformed> for StoreError {
@@ -129,9 +133,10 @@ impl From<StoreError> for LogFailure {
     fn from(error: StoreError) -> LogFailure {
         match error {
             StoreError::Damaged(_) => LogFailure::Damaged(FailureCause::of(error)),
-            StoreError::Locked(_) | StoreError::Absent(_) | StoreError::Failed(_) => {
-                LogFailure::Disk(FailureCause::of(error))
-            }
+            StoreError::Locked(_)
+            | StoreError::Absent(_)
+            | StoreError::Failed(_)
+            | StoreError::KeyMissing(_) => LogFailure::Disk(FailureCause::of(error)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{HistoryReader, HistorySource, status::StatusCell, unindexed::Unindexed};
 use crate::{
     disk::{
-        files::{Files, os::OsFiles},
+        files::{Files, os::OsFiles, sealed::SealedFiles},
         head::HeadFile,
         index::readable_end,
         snapshot::Snapshots,
@@ -12,6 +12,7 @@ use crate::{
     },
     failure::ErrorSource,
 };
+use skep_trust::ValueCipher;
 use std::{path::Path, sync::Arc};
 
 /// Why a stopped manager's history can't be opened.
@@ -58,9 +59,12 @@ impl OpenHistoryError {
 
 impl HistoryReader {
     /// Opens the history of a manager that is not running. `dir` is the folder that its log was
-    /// opened with.
-    pub fn open_read_only(dir: &Path) -> Result<HistoryReader, OpenHistoryError> {
-        HistoryReader::read_only(Arc::new(OsFiles::new(dir)))
+    /// opened with, `cipher` opens what is sealed.
+    pub fn open_read_only(
+        dir: &Path,
+        cipher: Option<Arc<ValueCipher>>,
+    ) -> Result<HistoryReader, OpenHistoryError> {
+        HistoryReader::read_only(SealedFiles::over(Arc::new(OsFiles::new(dir)), cipher))
     }
 
     pub(crate) fn read_only(files: Arc<dyn Files>) -> Result<HistoryReader, OpenHistoryError> {
@@ -68,7 +72,7 @@ impl HistoryReader {
         let refuse = |error: StoreError| match error {
             StoreError::Absent(_) => OpenHistoryError::Absent { dir: dir() },
             StoreError::Damaged(message) => OpenHistoryError::Damaged { dir: dir(), message },
-            StoreError::Locked(_) | StoreError::Failed(_) => {
+            StoreError::Locked(_) | StoreError::Failed(_) | StoreError::KeyMissing(_) => {
                 OpenHistoryError::Failed { dir: dir(), source: error.into() }
             }
         };

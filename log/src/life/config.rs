@@ -3,6 +3,7 @@
 use super::space::FREE_SHARE_MIN;
 use crate::{history::applier::SnapshotPolicy, raft::peers::PeerTransport};
 use skep_proto::{Id, Lineage};
+use skep_trust::ValueCipher;
 use std::{path::PathBuf, sync::Arc};
 
 /// How a log is opened.
@@ -16,6 +17,8 @@ pub struct Config {
     pub origin: LogOrigin,
     /// How other managers are asked; none where there are no others.
     pub peers: Option<Arc<dyn PeerTransport>>,
+    /// What seals entries and snapshots on the disk; none leaves them in the clear.
+    pub cipher: Option<Arc<ValueCipher>>,
     /// When snapshots are taken.
     pub snapshots: SnapshotPolicy,
     /// The free share of the disk's bytes and inodes below which nothing is accepted: 0.01 is one
@@ -45,6 +48,7 @@ impl Config {
             node_id,
             origin: LogOrigin::Founds,
             peers: None,
+            cipher: None,
             snapshots: SnapshotPolicy::default(),
             min_free: FREE_SHARE_MIN,
         }

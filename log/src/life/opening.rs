@@ -263,9 +263,9 @@ pub(crate) fn refused(files: &dyn files::Files, error: store::StoreError) -> Ope
     match error {
         store::StoreError::Damaged(message) => OpenError::Damaged { dir, message },
         store::StoreError::Locked(_) => OpenError::Locked { dir, source: error.into() },
-        store::StoreError::Absent(_) | store::StoreError::Failed(_) => {
-            OpenError::Failed { dir, source: error.into() }
-        }
+        store::StoreError::Absent(_)
+        | store::StoreError::Failed(_)
+        | store::StoreError::KeyMissing(_) => OpenError::Failed { dir, source: error.into() },
     }
 }
 

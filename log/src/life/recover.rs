@@ -20,6 +20,7 @@ use crate::{
 };
 use prost::Message;
 use skep_proto::{Position, Revision};
+use skep_trust::ValueCipher;
 use std::{io, path, sync::Arc};
 
 /// Which loss an operator accepts.
@@ -97,14 +98,20 @@ impl RecoverError {
 }
 
 /// Keeps what is readable of a stopped manager's log, and arranges that a new incarnation begins.
-pub fn recover(dir: &path::Path, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
-    recover_in(Arc::new(files::os::OsFiles::new(dir)), loss)
+/// `cipher` opens what is sealed.
+pub fn recover(
+    dir: &path::Path,
+    loss: AcceptLoss,
+    cipher: Option<Arc<ValueCipher>>,
+) -> Result<Recovered, RecoverError> {
+    let files = Arc::new(files::os::OsFiles::new(dir));
+    recover_in(files::sealed::SealedFiles::over(files, cipher), loss)
 }
 
 /// As [`recover`], for a log on a model disk.
 #[cfg(any(test, feature = "model"))]
 pub fn recover_model(disk: &crate::ModelDisk, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
-    recover_in(Arc::new(disk.clone()), loss)
+    recover_in(disk.sealed(), loss)
 }
 
 pub(crate) fn recover_in(
@@ -129,7 +136,9 @@ pub(crate) fn recover_in(
         }
     })?;
     let old = StoreHandle::open_for_reading(files.clone()).map_err(|error| match error {
-        store::StoreError::Failed(_) | store::StoreError::Locked(_) => failed(error.into()),
+        store::StoreError::Failed(_)
+        | store::StoreError::Locked(_)
+        | store::StoreError::KeyMissing(_) => failed(error.into()),
         store::StoreError::Damaged(message) | store::StoreError::Absent(message) => {
             unreadable(message)
         }
@@ -269,13 +278,15 @@ impl Copy<'_> {
     }
 
     /// What can be read; none where it is damaged, or where the disk refuses it and the operator
-    /// said to go on.
+    /// said to go on. Where its key is missing nobody goes on.
     fn unless_lost<T>(
         &self,
         read: Result<T, store::StoreError>,
     ) -> Result<Option<T>, store::StoreError> {
         match (read, self.loss) {
             (Ok(read), _) => Ok(Some(read)),
+            // Nothing is lost as long as somebody may find the key.
+            (Err(error @ store::StoreError::KeyMissing(_)), _) => Err(error),
             (Err(store::StoreError::Damaged(_)), _) | (Err(_), AcceptLoss::Forced) => Ok(None),
             (Err(error), AcceptLoss::OfDamaged) => Err(error),
         }

@@ -67,7 +67,7 @@ impl SingleLog {
         snapshots: SnapshotPolicy,
         fold: Box<dyn Fold>,
     ) -> Result<SingleLog, OpenError> {
-        let files: Arc<dyn files::Files> = Arc::new(disk.clone());
+        let files = disk.sealed();
         let log = opening::open(&files, (node, crate::LogOrigin::Founds), snapshots, fold)?;
         let mut single = SingleLog {
             files,

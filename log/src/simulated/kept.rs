@@ -37,7 +37,7 @@ impl OpenedLog {
         (node, raft_id): (Id, u64),
         fold: Hashes,
     ) -> Result<OpenedLog, OpenError> {
-        let files: Arc<dyn disk::files::Files> = Arc::new(disk.clone());
+        let files = disk.sealed();
         let whose = (node, LogOrigin::Joins { raft_id, lineage: LINEAGE });
         let opened = opening::open(&files, whose, SNAPSHOTS, Box::new(fold))?;
         Ok(OpenedLog {

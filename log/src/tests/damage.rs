@@ -1,7 +1,14 @@
 //! Damage on disk: refused with an error message, and cut away by `recover`.
 
 use super::*;
-use crate::{AcceptLoss, OpenError, RecoverError, Recovered, recover};
+use crate::{
+    AcceptLoss, OpenError, RecoverError, Recovered,
+    disk::{
+        files::{Files, os::OsFiles, sealed::SealedFiles},
+        store::{Batch, Durability, Store, StoreTable},
+    },
+    recover,
+};
 use skep_proto::Revision;
 use std::{fs, path::PathBuf};
 
@@ -46,7 +53,7 @@ async fn a_log_that_lost_its_synced_tail_is_refused_and_recover_cuts_it_there() 
     );
 
     let Recovered { position, durable, incarnation, set_aside, .. } =
-        recover(dir.path(), AcceptLoss::OfDamaged).unwrap();
+        recover(dir.path(), AcceptLoss::OfDamaged, cipher()).unwrap();
     assert!(position.revision >= readable);
     assert_eq!((durable, incarnation), (Revision(400), 2));
     assert!(set_aside.join("CURRENT").exists(), "the damaged store is kept");
@@ -74,11 +81,54 @@ async fn an_altered_entry_is_refused_with_the_revision_it_breaks_at() {
     let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap();
     assert!(error.to_string().contains("altered"), "{error}");
     assert!(error.hint().unwrap().contains("recover --accept-loss"), "{error}");
-    let recovered = recover(dir.path(), AcceptLoss::OfDamaged).unwrap();
+    let recovered = recover(dir.path(), AcceptLoss::OfDamaged, cipher()).unwrap();
     assert_eq!(recovered.position.revision, Revision(19));
     assert!(recovered.cause.unwrap().contains("altered"), "raft index {index}");
     let (log, _) = open(dir.path()).await;
     assert_eq!(verify(&log.history()), 19);
+    log.close().await;
+}
+
+#[tokio::test]
+async fn a_sealed_entry_with_one_other_bit_is_refused_and_recover_cuts_there() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), 30).await;
+    let store = OsFiles::new(dir.path()).open_store("store").unwrap();
+    let index = rewrite(&*store, 20, |value| {
+        let mut value = value.to_vec();
+        *value.last_mut().unwrap() ^= 1;
+        value
+    });
+    drop(store);
+    let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap().to_string();
+    let told = format!("the entry at raft index {index}: it is not what was sealed");
+    assert!(error.contains(&told), "{error}");
+    let recovered = recover(dir.path(), AcceptLoss::OfDamaged, cipher()).unwrap();
+    assert_eq!(recovered.position.revision, Revision(19));
+    assert_eq!(recovered.cause, Some(told));
+}
+
+#[tokio::test]
+async fn a_log_without_its_keys_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), 30).await;
+    let keys = skep_trust::DataKeys::generate().unwrap().with_another().unwrap();
+    let others = Arc::new(ValueCipher::new(keys, [1; 16]).unwrap());
+    let with = |cipher| Log::open(Config { cipher, ..config(dir.path()) }, Hashes::default());
+    let OpenError::Failed { source, .. } = with(None).await.err().unwrap() else {
+        panic!("it is not taken for damaged")
+    };
+    let told = source.to_string();
+    assert!(told.contains("is sealed, and there are no keys; put the file `keys`"), "{told}");
+    let error = recover(dir.path(), AcceptLoss::Forced, None).unwrap_err().to_string();
+    assert!(error.contains("nothing was changed"), "{error}");
+    let OpenError::Failed { source, .. } = with(Some(others)).await.err().unwrap() else {
+        panic!("nor where the keys are another log's")
+    };
+    let told = source.to_string();
+    assert!(told.contains("which this folder does not have; put the file `keys`"), "{told}");
+    let (log, _) = open(dir.path()).await;
+    assert_eq!(verify(&log.history()), 30);
     log.close().await;
 }
 
@@ -91,24 +141,27 @@ async fn an_entry_put_in_anothers_place_breaks_the_chain_loudly() {
     replace(dir.path(), 20, |_| other.entry(1).bytes.to_vec());
     let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap().to_string();
     assert!(error.contains("the chain breaks after revision 19"), "{error}");
-    assert_eq!(recover(dir.path(), AcceptLoss::OfDamaged).unwrap().position.revision, Revision(19));
+    assert_eq!(
+        recover(dir.path(), AcceptLoss::OfDamaged, cipher()).unwrap().position.revision,
+        Revision(19)
+    );
 }
 
 #[tokio::test]
 async fn recover_is_refused_while_a_daemon_runs_and_where_nothing_is() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(
-        recover(dir.path(), AcceptLoss::OfDamaged),
+        recover(dir.path(), AcceptLoss::OfDamaged, cipher()),
         Err(RecoverError::Unreadable { .. })
     ));
     let (log, _) = open(dir.path()).await;
     write(&log, &mut EntryChain::default(), 1).await;
-    let error = recover(dir.path(), AcceptLoss::OfDamaged).unwrap_err();
+    let error = recover(dir.path(), AcceptLoss::OfDamaged, cipher()).unwrap_err();
     assert!(matches!(error, RecoverError::InUse { .. }), "{error}");
     log.close().await;
-    let error = recover(dir.path(), AcceptLoss::OfDamaged).unwrap_err();
+    let error = recover(dir.path(), AcceptLoss::OfDamaged, cipher()).unwrap_err();
     assert!(matches!(error, RecoverError::Undamaged { readable: Revision(1), .. }), "{error}");
-    let recovered = recover(dir.path(), AcceptLoss::Forced).unwrap();
+    let recovered = recover(dir.path(), AcceptLoss::Forced, cipher()).unwrap();
     assert_eq!(
         (recovered.position.revision, recovered.cause),
         (Revision(1), None),
@@ -125,13 +178,18 @@ fn alter(dir: &Path, revision: u64) -> u64 {
     })
 }
 
+/// Puts another body in the place of an entry's, sealed as the log seals it.
 fn replace(dir: &Path, revision: u64, change: impl FnOnce(&[u8]) -> Vec<u8>) -> u64 {
-    use crate::disk::store::{Batch, Durability, Store, StoreTable, rocks::Rocks};
-    let store = Rocks::open(&dir.join("store")).unwrap();
+    let files = SealedFiles::over(Arc::new(OsFiles::new(dir)), cipher());
+    let store = files.open_store("store").unwrap();
+    rewrite(&*store, revision, |value| [&value[..9], &change(&value[9..])].concat())
+}
+
+fn rewrite(store: &dyn Store, revision: u64, change: impl FnOnce(&[u8]) -> Vec<u8>) -> u64 {
     let row = store.get(StoreTable::Revisions, &revision.to_be_bytes()).unwrap().unwrap();
     let value = store.get(StoreTable::Entries, &row[..8]).unwrap().unwrap();
     let mut batch = Batch::default();
-    batch.put(StoreTable::Entries, &row[..8], &[&value[..9], &change(&value[9..])]);
+    batch.put(StoreTable::Entries, &row[..8], &[&change(&value)]);
     store.commit(&batch, Durability::Synced).unwrap();
     u64::from_be_bytes(row[..8].try_into().unwrap())
 }

@@ -87,7 +87,7 @@ async fn a_live_log_answers_from_memory_and_store_alike() {
 async fn a_stopped_managers_history_is_read_without_changing_a_byte() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(
-        HistoryReader::open_read_only(dir.path()),
+        HistoryReader::open_read_only(dir.path(), cipher()),
         Err(crate::OpenHistoryError::Absent { .. })
     ));
     let (log, _) = written(dir.path()).await;
@@ -108,7 +108,7 @@ async fn a_stopped_managers_history_is_read_without_changing_a_byte() {
         found
     };
     let before = listing();
-    let history = HistoryReader::open_read_only(dir.path()).unwrap();
+    let history = HistoryReader::open_read_only(dir.path(), cipher()).unwrap();
     check(&history);
     check_indexes(&history);
     drop(history);
@@ -132,7 +132,7 @@ async fn entries_whose_index_rows_were_lost_are_history_all_the_same() {
         crate::disk::store::Store::commit(&store, &batch, crate::disk::store::Durability::Synced)
             .unwrap();
     }
-    let history = HistoryReader::open_read_only(dir.path()).unwrap();
+    let history = HistoryReader::open_read_only(dir.path(), cipher()).unwrap();
     check(&history);
     drop(history);
     let (log, _) = open(dir.path()).await;

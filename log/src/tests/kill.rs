@@ -62,7 +62,7 @@ async fn a_killed_process_has_kept_all_that_it_acknowledged() {
         acknowledged = seen.last().unwrap_or(acknowledged);
         victim.wait().unwrap();
 
-        let history = crate::HistoryReader::open_read_only(dir.path()).unwrap();
+        let history = crate::HistoryReader::open_read_only(dir.path(), cipher()).unwrap();
         assert!(verify(&history) >= acknowledged, "read without the daemon, round {round}");
         drop(history);
         let (log, hashes) = open(dir.path()).await;

@@ -66,7 +66,7 @@ async fn the_nearest_snapshot_below_a_revision_is_found() {
     assert_eq!(below.0.revision.0, revisions[1]);
     assert!(history.snapshot_at(Revision(99)).unwrap().is_none());
     log.close().await;
-    let stopped = crate::HistoryReader::open_read_only(dir.path()).unwrap();
+    let stopped = crate::HistoryReader::open_read_only(dir.path(), cipher()).unwrap();
     let all = stopped.snapshots(Revision(u64::MAX)).unwrap();
     let all: Vec<u64> = all.iter().map(|named| named.revision).collect();
     assert!(all.ends_with(&revisions), "one more may have been under way: {all:?}");

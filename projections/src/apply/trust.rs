@@ -38,6 +38,7 @@ impl Step<'_> {
             root_certificate: e.root_certificate.to_vec(),
             worker_salt: sixteen(&e.worker_salt, "worker_salt")?,
             manager_salt: sixteen(&e.manager_salt, "manager_salt")?,
+            unlock_salt: [0; 16],
         };
         self.view.edit_authority(|known| *known = Some(Arc::new(authority)));
         self.changed(Changed::Cluster)
@@ -49,6 +50,15 @@ impl Step<'_> {
         let mut authority =
             known.ok_or(Misfit::Missing(ObjectKind::Cluster, self.view.cluster.id))?.clone();
         *authority.salt_mut(e.role()) = salt;
+        self.view.edit_authority(|known| *known = Some(Arc::new(authority)));
+        self.changed(Changed::Cluster)
+    }
+
+    pub(super) fn unlock_key_rotated(&mut self, e: &v1::UnlockKeyRotated) -> ApplyResult {
+        let salt = sixteen(&e.salt, "salt")?;
+        let known = self.view.cluster.authority.as_deref();
+        let missing = Misfit::Missing(ObjectKind::Cluster, self.view.cluster.id);
+        let authority = Authority { unlock_salt: salt, ..known.ok_or(missing)?.clone() };
         self.view.edit_authority(|known| *known = Some(Arc::new(authority)));
         self.changed(Changed::Cluster)
     }

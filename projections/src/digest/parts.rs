@@ -442,6 +442,9 @@ pub(crate) fn authority(authority: Option<&Authority>) -> u128 {
     fields.add(&authority.worker_salt);
     fields.add(&authority.manager_salt);
     fields.add(&authority.root_certificate);
+    if authority.unlock_salt != [0; 16] {
+        fields.add(&authority.unlock_salt);
+    }
     fields.hash()
 }
 

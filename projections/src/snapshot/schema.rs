@@ -200,6 +200,8 @@ pub(super) struct SavedAuthority {
     pub(super) worker_salt: Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]
     pub(super) manager_salt: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(super) unlock_salt: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -17,6 +17,7 @@ impl From<&Authority> for SavedAuthority {
             root_certificate: authority.root_certificate.clone(),
             worker_salt: authority.worker_salt.to_vec(),
             manager_salt: authority.manager_salt.to_vec(),
+            unlock_salt: authority.unlock_salt.to_vec(),
         }
     }
 }
@@ -27,6 +28,7 @@ impl From<SavedAuthority> for Authority {
             root_certificate: saved.root_certificate,
             worker_salt: saved.worker_salt.try_into().unwrap_or_default(),
             manager_salt: saved.manager_salt.try_into().unwrap_or_default(),
+            unlock_salt: saved.unlock_salt.try_into().unwrap_or_default(),
         }
     }
 }

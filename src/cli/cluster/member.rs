@@ -83,9 +83,10 @@ pub(super) async fn join(top: &GlobalArgs, args: JoinArgs) -> CliResult {
             ))
             .hint("`skep node status` says how it goes, and `skep cluster leave` gives it up"))
         }
-        LocalNodeState::Unspecified | LocalNodeState::Alone | LocalNodeState::Leaving => {
-            Err(failed(&node, "this node did not join"))
-        }
+        LocalNodeState::Unspecified
+        | LocalNodeState::Alone
+        | LocalNodeState::Leaving
+        | LocalNodeState::Locked => Err(failed(&node, "this node did not join")),
     }
 }
 
@@ -145,7 +146,8 @@ pub(super) async fn leave(top: &GlobalArgs, args: LeaveArgs) -> CliResult {
         | LocalNodeState::Joining
         | LocalNodeState::Worker
         | LocalNodeState::Manager
-        | LocalNodeState::Leaving => Err(failed(&node, "this node did not leave")),
+        | LocalNodeState::Leaving
+        | LocalNodeState::Locked => Err(failed(&node, "this node did not leave")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The cluster's own settings: `skep cluster update`, the same flags of `init`, and `inspect`.
 
+use super::unlocking;
 use crate::cli::{
     args::{ChangeArgs, GlobalArgs, InspectStyle, ReadArgs},
     connect::{EditTries, ManagerClient, Submitter},
@@ -26,6 +27,9 @@ pub(super) struct SettingsArgs {
     /// Ended tasks kept for each slot; -1 keeps all [default: 5]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     task_history_limit: Option<i64>,
+    /// Lock managers: one that is started again needs the unlock key [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    autolock: Option<bool>,
 }
 
 impl SettingsArgs {
@@ -35,6 +39,7 @@ impl SettingsArgs {
                 cert_expiry: None,
                 dispatcher_heartbeat: None,
                 task_history_limit: None,
+                autolock: None,
             }
     }
 
@@ -49,6 +54,14 @@ impl SettingsArgs {
         if let Some(limit) = self.task_history_limit {
             spec.task_history_limit = Some(limit);
         }
+        if let Some(autolock) = self.autolock {
+            spec.auto_lock = autolock;
+        }
+    }
+
+    /// Whether managers are to be locked from now on.
+    pub(super) fn locks(&self) -> bool {
+        self.autolock == Some(true)
     }
 
     /// The settings of a cluster that begins with these.
@@ -100,7 +113,11 @@ pub(super) async fn update(top: &GlobalArgs, args: UpdateArgs) -> CliResult {
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     args.settings.apply(&manager, &mut submitter).await?;
-    show::say("Cluster updated.")
+    show::say("Cluster updated.")?;
+    match args.settings.locks() {
+        true => unlocking::show_key(&manager).await,
+        false => Ok(()),
+    }
 }
 
 /// `skep cluster inspect`
@@ -146,5 +163,6 @@ fn pretty(cluster: &Cluster) -> String {
         ("Heartbeat", duration_text(defaults::heartbeat_period_ns(&spec)).to_lowercase()),
         ("Certificates for", duration_text(defaults::certificate_expiry_ns(&spec)).to_lowercase()),
         ("Ended tasks kept", history),
+        ("Managers locked", if spec.auto_lock { "yes" } else { "no" }.to_owned()),
     ])
 }

@@ -81,6 +81,7 @@ fn local_state_word(state: LocalNodeState) -> &'static str {
         LocalNodeState::Worker => "worker",
         LocalNodeState::Manager => "manager",
         LocalNodeState::Leaving => "leaving its cluster",
+        LocalNodeState::Locked => "locked: a manager that waits for its unlock key",
     }
 }
 

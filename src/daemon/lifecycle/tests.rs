@@ -1,7 +1,7 @@
 //! Tables of what a machine may be asked, and of what it becomes.
 
 use super::*;
-use LocalNodeState::{Alone, Joining, Leaving, Manager, Worker};
+use LocalNodeState::{Alone, Joining, Leaving, Locked, Manager, Worker};
 
 #[test]
 fn a_machine_joins_and_founds_where_it_belongs_to_no_cluster_and_leaves_where_it_does() {
@@ -27,6 +27,21 @@ fn a_machine_joins_and_founds_where_it_belongs_to_no_cluster_and_leaves_where_it
     assert_eq!(judged(Joining), [joining, joining, "", ""]);
     let leaving = "this node is leaving its cluster, and its tasks are ending";
     assert_eq!(judged(Leaving), [leaving, leaving, "", ""]);
+    assert_eq!(judged(Locked), [LOCKED; 4]);
+}
+
+#[test]
+fn a_locked_manager_alone_is_unlocked() {
+    let key = "SWMKEY-1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".parse().expect("it is a key");
+    let unlock = LocalRequest::Unlock(key);
+    let judged = |state| may(state, 3, &unlock).err().map_or(String::new(), |it| it.message);
+    assert_eq!(judged(Locked), "");
+    assert_eq!(judged(Manager), "this manager is not locked");
+    for state in [Alone, Joining, Leaving, Worker] {
+        assert_eq!(judged(state), "this node is not a manager, and is not locked");
+    }
+    let other = no_manager(Locked, "");
+    assert_eq!((&*other.message, &*other.hint), (LOCKED, UNLOCK_HINT));
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl MachineDaemon {
             let next = match request {
                 LocalRequest::Found(found) => self.found(&found).await,
                 LocalRequest::Join(join) => self.join(&join),
-                LocalRequest::Leave(_) => continue,
+                LocalRequest::Leave(_) | LocalRequest::Unlock(_) => continue,
             };
             match next {
                 // Whoever asked may have gone.

@@ -1,6 +1,6 @@
 //! A machine that is a manager, with its own agent.
 
-use super::{MachineDaemon, MachineRole, end_of, roles::role_changes};
+use super::{MachineDaemon, MachineRole, end_of, locked::KeyFiles, roles::role_changes};
 use crate::daemon::{
     lifecycle::{self, Afterwards, AgentEnd, BegunBy, RoleChange},
     local::LocalProblem,
@@ -40,7 +40,8 @@ impl MachineDaemon {
         by: BegunBy,
         stop: &CancellationToken,
     ) -> Result<Option<MachineRole>> {
-        let (config, agent) = match (self.halves().await, by) {
+        let Some(keys) = self.keys(stop).await? else { return Ok(None) };
+        let (config, agent) = match (self.halves(keys).await, by) {
             (Ok(halves), _) => halves,
             (Err(error), BegunBy::Request) => {
                 return self.forgotten(LocalProblem::of(&error)).map(Some);
@@ -81,20 +82,24 @@ impl MachineDaemon {
         }
     }
 
-    /// Both halves, ready to run; nothing of the cluster is on the disk yet.
-    async fn halves(&self) -> Result<(ManagerConfig, NodeAgent)> {
+    /// Both halves, ready to run; nothing of the cluster is on the disk yet but the keys of its
+    /// log.
+    async fn halves(&self, keys: KeyFiles) -> Result<(ManagerConfig, NodeAgent)> {
         let runtime = node::runtime(&self.state, &self.settings.node)?;
-        let config = self.manager_config().await?;
+        let config = self.manager_config(keys).await?;
         let endpoint = ManagerEndpoint::Unix(self.settings.listen_control.clone());
         let follows = match config.joined {
             None => FollowedProcess::Founder,
             Some(_) => FollowedProcess::Joined,
         };
         let own = FollowedEndpoint { endpoint, join_token: None, follows };
-        Ok((config, node::agent(&self.state, &self.settings.node, own, runtime)?))
+        Ok((
+            config,
+            node::agent(&self.state, &self.settings.node, own, (runtime, self.lock.clone()))?,
+        ))
     }
 
-    async fn manager_config(&self) -> Result<ManagerConfig> {
+    async fn manager_config(&self, keys: KeyFiles) -> Result<ManagerConfig> {
         let settings = &self.settings;
         let metrics = match settings.metrics_listen {
             Some(address) => Some(
@@ -112,8 +117,8 @@ impl MachineDaemon {
             genesis: settings.genesis.clone(),
             heartbeat_period_ns: settings.heartbeat_period.map(|period| period.as_nanos() as u64),
             safe_mode: settings.mode == DaemonMode::Safe,
-            certificates: node::certificates(&self.state),
             joined: promoted::read(&self.state)?,
+            keys: keys.for_manager()?,
         })
     }
 

@@ -126,6 +126,8 @@ impl MachineDaemon {
         let managers = addresses(status);
         let manager = managers.first().context("no other manager is known")?;
         tracing::info!(manager, "this node is a manager no more; tasks go on");
+        // A worker's key is not sealed, and what opens this one is removed with the rest.
+        self.clear_node_key()?;
         promoted::demote(&self.state, manager)?;
         Ok(MachineRole::Worker(joined::follow(&self.state)?, BegunBy::Start))
     }

@@ -81,7 +81,8 @@ impl MachineDaemon {
             join_token: joined.token,
             follows: FollowedProcess::Other,
         };
-        let agent = node::agent(&self.state, &self.settings.node, manager, runtime)?;
+        let agent =
+            node::agent(&self.state, &self.settings.node, manager, (runtime, self.lock.clone()))?;
         let handle = agent.handle();
         if let Some(moved) = joined.moved {
             tokio::spawn(moved.write_when_attached(handle.status()));

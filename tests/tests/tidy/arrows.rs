@@ -10,7 +10,8 @@ use std::{collections::BTreeMap, fs};
 /// Each package with the packages of ours that it may name. `skep-tests` may name all.
 const ARROWS: [(&str, &[&str]); 8] = [
     ("proto", &[]),
-    ("log", &["skep-proto"]),
+    // The cipher of what lies in its store.
+    ("log", &["skep-proto", "skep-trust"]),
     ("projections", &["skep-proto"]),
     ("reconcilers", &["skep-proto", "skep-projections"]),
     ("trust", &["skep-proto"]),

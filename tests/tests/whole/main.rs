@@ -9,6 +9,7 @@ mod disk;
 #[allow(dead_code, reason = "each test binary uses its part of the shared helpers")]
 mod engines;
 mod joins;
+mod locked;
 mod machines;
 mod managers;
 mod network;

@@ -18,7 +18,7 @@ pub(crate) struct SeveralManagers {
 }
 
 impl SeveralManagers {
-    fn found() -> SeveralManagers {
+    pub(crate) fn found() -> SeveralManagers {
         let mut stage = Testbed::new();
         stage.start();
         SeveralManagers::of(stage, "127.0.0.1")
@@ -54,7 +54,7 @@ impl SeveralManagers {
     }
 
     /// Two more managers.
-    fn with_two_more(&self) -> [Worker; 2] {
+    pub(crate) fn with_two_more(&self) -> [Worker; 2] {
         let more = ["two", "three"].map(|name| self.join(name, "manager"));
         self.until_managers(&self.stage.client(), 3);
         more

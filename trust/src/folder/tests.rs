@@ -4,6 +4,10 @@
 use super::*;
 use crate::fixture::{NOW, TestCluster, member};
 use skep_proto::v1::NodeRole;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+};
 
 fn folder() -> (tempfile::TempDir, CertificateFolder) {
     let outer = tempfile::tempdir().unwrap();

@@ -81,7 +81,8 @@ impl PumpWorld {
         let served = Server::builder().add_service(service);
         tokio::spawn(served.serve_with_incoming(UnixListenerStream::new(listener)));
         let (inbox, mut inputs) = mpsc::channel(8);
-        let credentials = NodeCredentials::open(folder.path(), None).unwrap();
+        let credentials =
+            NodeCredentials::open(folder.path(), skep_trust::KeyLock::default(), None).unwrap();
         let target = ManagerEndpoint::Unix(socket);
         let status = sync::watch::Sender::default();
         let mut wire = Wire::new(target.clone(), credentials, inbox, status);

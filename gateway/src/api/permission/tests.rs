@@ -118,6 +118,7 @@ fn each_call_is_open_to_those_whom_it_is_for() {
         ("/skep.v1.History/Log", "p"),
         ("/skep.v1.Logs/Read", "p"),
         ("/skep.v1.Membership/JoinToken", "p"),
+        ("/skep.v1.Membership/UnlockKey", "p"),
         ("/skep.v1.Membership/ChoosePort", "p"),
         ("/skep.v1.Membership/AwaitPort", "p"),
         ("/metrics", "p"),

@@ -7,6 +7,7 @@ use prost::Message as _;
 use skep_log::ModelDisk;
 use skep_proto::v1::{
     command::Action, control_client::ControlClient, history_client::HistoryClient,
+    membership_client::MembershipClient,
 };
 use std::time::Instant;
 use tonic::metadata::MetadataMap;
@@ -107,6 +108,11 @@ async fn while_the_disk_hangs_every_read_is_answered_in_time_and_says_what_it_sh
     );
     let status = ControlClient::new(channel.clone()).status(v1::StatusRequest {}).await.unwrap();
     assert_eq!(status.into_inner().revision, newest);
+    let mut membership = MembershipClient::new(channel.clone());
+    let asked = membership.unlock_key(v1::UnlockKeyRequest {});
+    let refused = timeout(SOON, asked).await.expect("it is answered").unwrap_err();
+    let told = "the key may have been rotated meanwhile: the log does not answer";
+    assert_eq!(refused.message(), told);
 
     disk.heal();
     timeout(SOON, waiting).await.expect("the command is answered");

@@ -36,6 +36,7 @@ fn command_adds(view: &View, command: &Command) -> bool {
             | Action::ReleaseObject(_)
             | Action::DisownStray(_)
             | Action::RotateJoinToken(_)
+            | Action::RotateUnlockKey(_)
             | Action::OpenPort(_),
         )
         | None => false,

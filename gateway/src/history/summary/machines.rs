@@ -182,6 +182,10 @@ pub(super) fn reach(event: &ManagerReachObserved, node: &str) -> String {
     }
 }
 
+pub(super) fn secret_renewed(node: &str) -> String {
+    format!("node {node} has a new secret: its agent lost the old one")
+}
+
 pub(super) fn certified(event: &CertificateIssued, node: &str) -> String {
     format!("node {node} has a certificate until {}", Timestamp(event.not_after_at))
 }

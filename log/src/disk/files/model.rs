@@ -16,7 +16,11 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
+mod cipher;
 mod handles;
+
+#[cfg(test)]
+pub(crate) use cipher::known_cipher;
 
 /// A disk with one log's folder. It outlives the logs that are opened on it; handles are cheap.
 #[derive(Default, Clone)]

@@ -13,6 +13,8 @@ fn everywhere(check: impl Fn(&dyn Fn() -> Box<dyn Store>)) {
     check(&|| disk.open_store(NAME).unwrap());
     let dir = tempfile::tempdir().unwrap();
     check(&|| OsFiles::new(dir.path()).open_store(NAME).unwrap());
+    let sealed = ModelDisk::default().sealed();
+    check(&|| sealed.open_store(NAME).unwrap());
 }
 
 fn put(store: &dyn Store, table: StoreTable, rows: &[(&str, &str)]) {
