@@ -65,7 +65,7 @@ impl OfflineError {
                 Some("the manager is locked: give its unlock key with --unlock-key-file")
             }
             OfflineError::OtherKey => Some(
-                "the key of the time when the manager was last unlocked is needed, if it was rotated since",
+                "the key that was the newest one while this manager last ran unlocked is needed",
             ),
             OfflineError::Keys(_) | OfflineError::Pipe(_) | OfflineError::Ended(_) => None,
         }

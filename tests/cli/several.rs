@@ -112,6 +112,7 @@ fn what_is_about_one_machine_takes_one_socket() {
         (&["cluster", "leave"][..], "about the daemon of one machine"),
         (&["cluster", "init"], "about the daemon of one machine"),
         (&["node", "status"], "about the daemon of one machine"),
+        (&["cluster", "unlock"], "about the daemon of one machine"),
         (&["node", "drain", "self"], "self is the node of the manager that is asked"),
     ] {
         let told = run(args, &hosts);

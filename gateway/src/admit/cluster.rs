@@ -45,7 +45,7 @@ pub(super) fn update(
     let mut admitted = Admitted::one(cluster.id, updated);
     if spec.auto_lock && !cluster.spec.auto_lock {
         // Each time that the cluster is locked it has a new key, as Swarm's.
-        admitted.events.extend(rotate_unlock_key(view, entropy)?.events);
+        admitted.events.extend(fresh_key(view, entropy)?.events);
         let away = managers_away(view);
         let warning = format!("{away}: away now, and its keys lie in the clear until it is back");
         admitted.warnings.extend((!away.is_empty()).then_some(warning));
@@ -57,6 +57,15 @@ pub(super) fn update(
 
 /// Another key unlocks managers from now on.
 pub(super) fn rotate_unlock_key(view: &View, entropy: &Entropy) -> Result<Admitted, Refusal> {
+    let rotated = fresh_key(view, entropy)?;
+    match view.cluster().spec.auto_lock {
+        true => Ok(Admitted { warnings: warned_of_locked(view), ..rotated }),
+        false => Err(Refusal::precondition("managers of this cluster are not locked")
+            .hint("`skep cluster update --autolock` locks them")),
+    }
+}
+
+fn fresh_key(view: &View, entropy: &Entropy) -> Result<Admitted, Refusal> {
     if view.level() < AUTOLOCK_LEVEL {
         let message = "a manager of this cluster is older and can't be locked";
         return Err(Refusal::precondition(message).hint("upgrade every manager first"));
@@ -65,11 +74,7 @@ pub(super) fn rotate_unlock_key(view: &View, entropy: &Entropy) -> Result<Admitt
         return Err(no_authority());
     }
     let rotated = UnlockKeyRotated { salt: entropy.id().to_bytes() };
-    let admitted = Admitted::one(view.cluster().id, Kind::UnlockKeyRotated(rotated));
-    Ok(match view.cluster().spec.auto_lock {
-        true => Admitted { warnings: warned_of_locked(view), ..admitted },
-        false => admitted,
-    })
+    Ok(Admitted::one(view.cluster().id, Kind::UnlockKeyRotated(rotated)))
 }
 
 /// Managers that are away keep the key of before until they have been unlocked once more.

@@ -59,16 +59,12 @@ impl Membership for MembershipService {
         _: Request<v1::UnlockKeyRequest>,
     ) -> Result<Response<v1::UnlockKeyReply>, Status> {
         let read = self.drive.read().await;
-        if let Some(stale) = read.stale {
-            // An older key would be taken for the newest one, and opens nothing.
-            let message = format!("the key may have been rotated meanwhile: {}", stale.why);
-            let refusal = Refusal::precondition(message);
-            return Err(reads::status(&refusal.hint("ask again when the manager has a majority")));
-        }
         let key = self.authority.unlock_key(&read.view);
         let key = key.map_err(|problem| reads::status(&of_authority(&problem)))?;
         let key = key.map(|key| key.to_text().to_string()).unwrap_or_default();
-        Ok(Response::new(v1::UnlockKeyReply { key }))
+        // Without a majority it is shown too, since it may be what the others wait for; with the
+        // note that it may have been rotated.
+        Ok(reads::stale::response(v1::UnlockKeyReply { key }, read.stale))
     }
 
     async fn choose_port(

@@ -175,8 +175,16 @@ pub(super) fn leaderless(view: &View) -> Vec<Finding> {
     let message = format!(
         "{NO_LEADER}; nothing is decided until {needed} of {voters} work and reach each other"
     );
-    let hint = "start the daemons of managers that are away, or look at the network between them; \
-                running tasks go on meanwhile";
+    let hint = match view.cluster().spec.auto_lock {
+        true => {
+            "start the daemons of managers that are away and unlock them with `skep cluster unlock` \
+             there, or look at the network between them; running tasks go on meanwhile"
+        }
+        false => {
+            "start the daemons of managers that are away, or look at the network between them; running \
+             tasks go on meanwhile"
+        }
+    };
     let then = format!("as of revision {}", view.position().revision);
     Vec::from([
         problem("managers", message, hint),
@@ -206,6 +214,10 @@ pub(super) fn managers(view: &View) -> Vec<Finding> {
     let odd = "promote one more or demote one: an odd number loses none of its votes for nothing";
     let hint = match away.is_empty() {
         true => odd,
+        false if view.cluster().spec.auto_lock => {
+            "start the daemons of those that are away and unlock them with `skep cluster unlock` there, or \
+             demote those that are gone for good"
+        }
         false => "start the daemons of those that are away, or demote those that are gone for good",
     };
     let finding = if ready < majority {

@@ -68,6 +68,24 @@ fn a_manager_that_does_not_answer_the_leader_is_not_counted_as_ready() {
 }
 
 #[test]
+fn of_a_locked_cluster_it_is_said_that_managers_are_to_be_unlocked() {
+    let mut world = World::of(
+        "level 7 | node m1 role=manager | number m1 | votes m1 | node m2 role=manager | number m2 | votes m2
+         tenure m1 | open m1 | unheard m2",
+    );
+    let hints = |world: &World| {
+        let found = [cluster::managers(&world.view), cluster::leaderless(&world.view)].concat();
+        found.iter().filter(|finding| finding.hint.contains("`skep cluster unlock`")).count()
+    };
+    assert_eq!(hints(&world), 0);
+    let mut spec = world.view.cluster().spec.as_ref().clone();
+    spec.auto_lock = true;
+    let updated = skep_proto::v1::ClusterUpdated { spec: Some(spec) };
+    world.record(skep_proto::v1::event::Kind::ClusterUpdated(Box::new(updated)));
+    assert_eq!(hints(&world), 2);
+}
+
+#[test]
 fn without_a_leader_nothing_is_said_to_be_well() {
     let world = World::of(
         "level 6 | node m1 role=manager | number m1 | votes m1 | node m2 role=manager | number m2 | votes m2",

@@ -3,12 +3,14 @@
 use crate::cli::{
     args::{ChangeArgs, GlobalArgs, Host},
     connect::ManagerClient,
-    fail::CliResult,
+    fail::{CliError, CliResult},
     show, unlock_key,
 };
 use clap::Args;
 use skep_proto::v1::{RotateUnlockKey, UnlockKeyRequest, UnlockManager, command::Action};
 use std::path::PathBuf;
+
+const NO_KEY: &str = "no unlock key is set: managers of this cluster start without one";
 
 /// `skep cluster unlock`
 #[derive(Args)]
@@ -34,7 +36,7 @@ pub(in crate::cli) struct UnlockKeyArgs {
 }
 
 pub(super) async fn unlock(top: &GlobalArgs, args: UnlockArgs) -> CliResult {
-    let daemon = ManagerClient::connect(&top.host(&args.host)?).await?;
+    let daemon = ManagerClient::connect(&top.daemon(&args.host)?).await?;
     let key = match &args.unlock_key_file {
         Some(path) => unlock_key::in_file(path)?,
         None => unlock_key::typed()?,
@@ -54,7 +56,10 @@ pub(super) async fn unlock_key(top: &GlobalArgs, args: UnlockKeyArgs) -> CliResu
         }
     }
     if args.quiet {
-        return show::say(&key(&manager).await?);
+        return match key(&manager).await? {
+            key if key.is_empty() => Err(CliError::refused(NO_KEY)),
+            key => show::say(&key),
+        };
     }
     show_key(&manager).await
 }
@@ -67,7 +72,7 @@ async fn key(manager: &ManagerClient) -> CliResult<String> {
 pub(super) async fn show_key(manager: &ManagerClient) -> CliResult {
     let key = key(manager).await?;
     if key.is_empty() {
-        show::talk("no unlock key is set: managers of this cluster start without one");
+        show::talk(NO_KEY);
         return Ok(());
     }
     show::say(&format!(

@@ -49,6 +49,9 @@ impl MachineDaemon {
             let Some((request, answer)) = waiting else { return ControlFlow::Continue(()) };
             let LocalRequest::Unlock(key) = request else { continue };
             let unlocked = keys.unlock(&key);
+            if let Err(refusal) = &unlocked {
+                tracing::warn!("not unlocked: {}", refusal.message);
+            }
             let is_unlocked = unlocked.is_ok();
             // Whoever asked may have gone.
             answer.send(unlocked).ok();

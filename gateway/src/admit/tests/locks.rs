@@ -39,6 +39,10 @@ fn a_cluster_that_is_locked_gets_a_new_key_and_keeps_it_until_that_is_rotated() 
     apply(&mut world, admitted);
     assert_ne!(salt(&world), first);
     assert_eq!(kinds(locks(&world, false)), ["cluster_updated"]);
+    let unlocked = World::of(THREE);
+    let message = "managers of this cluster are not locked";
+    let hint = "`skep cluster update --autolock` locks them";
+    refused(rotates(&unlocked), RefusalCode::Precondition, message, hint);
 }
 
 #[test]
