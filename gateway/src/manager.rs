@@ -224,7 +224,9 @@ fn keep_sealed(
     drive: drive::Drive,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
-    authority::keep_sealed(config.keys.clone(), authority, drive, stop)
+    // Looked at before the authority's key, and a lock with it, can come from another manager.
+    let sealed = config.keys.lock.writes();
+    authority::keep_sealed((config.keys.clone(), sealed), authority, drive, stop)
 }
 
 /// The authority, wherever its key comes from.

@@ -55,7 +55,7 @@ pub async fn keep(drive: Drive, own: Id, others: ManagerPeers) {
         };
         let view = drive.newest().view.clone();
         if tenure.revision != view.tenure().revision {
-            // It led before, too, and did not in between.
+            // The lead was lost and won again since the last look.
             tenure = LeaderLooks { revision: view.tenure().revision, ..LeaderLooks::new() };
         }
         // What has changed meanwhile is looked at again in the next round.

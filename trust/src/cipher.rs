@@ -1,7 +1,7 @@
 //! Encryption of what lies on a disk: AES-256-GCM.
 //!
 //! Each text is bound to a context, which says what it is and where it stands. So nobody who can
-//! write on the disk puts one sealed text in the place of another. PURE but for the random bytes.
+//! write on the disk puts one sealed text in the place of another.
 
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},

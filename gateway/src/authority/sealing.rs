@@ -77,16 +77,16 @@ impl DiskKeys {
     }
 }
 
-/// Keeps them sealed as the cluster wants it, until `stop` or the end of the log. It never ends
-/// while files are being written.
+/// Keeps them sealed as the cluster wants it, until `stop` or the end of the log; `sealed` is what
+/// they are sealed with now. It never ends while files are being written.
 pub(crate) async fn keep_sealed(
-    keys: DiskKeys,
+    (keys, mut sealed): (DiskKeys, Option<LockSalt>),
     authority: Arc<ManagerAuthority>,
     drive: Drive,
     stop: CancellationToken,
 ) {
     let mut published = drive.published();
-    let (mut sealed, mut told) = (keys.lock.writes(), String::new());
+    let mut told = String::new();
     loop {
         let wanted = wanted_lock(&published.borrow_and_update().view);
         if wanted == sealed || drive.is_in_safe_mode() {
